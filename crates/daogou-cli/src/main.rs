@@ -1,0 +1,2 @@
+//! The binary `daogou`.
+fn main() {}

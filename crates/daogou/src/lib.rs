@@ -1,0 +1,5 @@
+//! From a shop's log to a list: schema, data, models, training, metrics, lists.
+
+pub mod error;
+
+pub use error::{Error, Result};
