@@ -93,7 +93,9 @@ impl Error {
     /// How to mend it, in one line, where that is known.
     pub fn hint(&self) -> Option<&str> {
         match self {
-            Self::File { hint, .. } | Self::Config { hint, .. } | Self::Data { hint, .. } => hint.as_deref(),
+            Self::File { hint, .. } | Self::Config { hint, .. } | Self::Data { hint, .. } => {
+                hint.as_deref()
+            }
             Self::Diverged { .. } => Some("lower `train.learning_rate`, or set `train.clip_norm`"),
             _ => None,
         }
@@ -117,7 +119,9 @@ impl Error {
     /// The same error with a hint, for the variants that carry one.
     #[must_use]
     pub fn with_hint(mut self, text: impl Into<String>) -> Self {
-        if let Self::File { hint, .. } | Self::Config { hint, .. } | Self::Data { hint, .. } = &mut self {
+        if let Self::File { hint, .. } | Self::Config { hint, .. } | Self::Data { hint, .. } =
+            &mut self
+        {
             *hint = Some(text.into());
         }
         self

@@ -1,0 +1,436 @@
+//! Reading a configuration file and checking what the types cannot say.
+
+use std::path::Path;
+
+use super::config::{Config, FeatureType, LabelSource, ModelKind, Role, Side, TaskKind, Transform};
+use crate::{Error, Result};
+
+impl Config {
+    /// Reads and checks a configuration file.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = fs_err::read_to_string(path)?;
+        Self::parse(&text, path)
+    }
+
+    /// Parses and checks; `path` is only for messages.
+    pub fn parse(text: &str, path: &Path) -> Result<Self> {
+        let config: Self = toml::from_str(text).map_err(|error| Error::ConfigFile {
+            path: path.into(),
+            message: error.to_string().trim_end().into(),
+        })?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// The effective configuration as TOML: every default written out.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("a configuration is plain data")
+    }
+
+    /// Sets one dotted key, as `--set train.epochs=2` does. The value is read as TOML, else taken as a string.
+    pub fn set(&mut self, assignment: &str) -> Result<()> {
+        let (key, value) = assignment.split_once('=').ok_or_else(|| {
+            Error::config(assignment, format!("expected `key=value`, got `{assignment}`"))
+        })?;
+        let parsed = toml::from_str::<toml::Table>(&format!("v = {value}"))
+            .ok()
+            .and_then(|mut table| table.remove("v"))
+            .unwrap_or_else(|| toml::Value::String(value.into()));
+        let mut root = toml::Value::try_from(&*self).expect("a configuration is plain data");
+        let mut place = &mut root;
+        let parts: Vec<&str> = key.trim().split('.').collect();
+        for part in &parts[..parts.len() - 1] {
+            place = match place {
+                toml::Value::Table(table) => {
+                    table.entry(*part).or_insert_with(|| toml::Value::Table(toml::Table::new()))
+                }
+                toml::Value::Array(rows) => rows
+                    .iter_mut()
+                    .find(|row| row.get("name").and_then(toml::Value::as_str) == Some(part))
+                    .ok_or_else(|| {
+                        Error::config(key, format!("there is no entry named `{part}`"))
+                    })?,
+                _ => return Err(Error::config(key, format!("`{part}` is not a table"))),
+            };
+        }
+        let last = parts[parts.len() - 1];
+        let table = place
+            .as_table_mut()
+            .ok_or_else(|| Error::config(key, format!("`{last}` is not inside a table")))?;
+        table.insert(last.into(), parsed);
+        *self = root
+            .try_into()
+            .map_err(|error: toml::de::Error| Error::config(key, error.message().to_string()))?;
+        self.check()
+    }
+
+    /// The task that plays `role`, if any.
+    pub fn task_of(&self, role: Role) -> Option<usize> {
+        self.tasks.iter().position(|task| task.role() == Some(role))
+    }
+
+    /// Checks what the types cannot say. Called by [`Config::parse`].
+    pub fn check(&self) -> Result<()> {
+        self.check_data()?;
+        self.check_features()?;
+        self.check_tasks()?;
+        self.check_numbers()
+    }
+
+    fn check_data(&self) -> Result<()> {
+        let data = &self.data;
+        match (data.impressions.is_empty(), data.events.is_empty()) {
+            (true, true) => return Err(Error::config("data.impressions", "no file given")),
+            (false, false) => {
+                return Err(Error::config(
+                    "data.events",
+                    "give either `impressions` or `events`, not both",
+                ));
+            }
+            _ => {}
+        }
+        if !data.delimiter.is_ascii() {
+            return Err(Error::config(
+                "data.delimiter",
+                format!("expected one ASCII character, got `{}`", data.delimiter),
+            ));
+        }
+        if !data.events.is_empty() && (data.event_log.is_none() || self.columns.event.is_none()) {
+            return Err(Error::config(
+                "data.event_log",
+                "an event log needs `[data.event_log]` and `columns.event`",
+            )
+            .with_hint("name the event types: click = [\"view\"], purchase = [\"order\"]"));
+        }
+        share("data.max_bad_share", data.max_bad_share)?;
+        let split = &data.split;
+        for (key, value) in [("train", split.train), ("valid", split.valid), ("test", split.test)] {
+            share(&format!("data.split.{key}"), value)?;
+        }
+        let total = split.train + split.valid + split.test;
+        if (total - 1.0).abs() > 1e-6 {
+            return Err(Error::config(
+                "data.split",
+                format!("train + valid + test: expected a sum of 1, got {total}"),
+            ));
+        }
+        if split.train == 0.0 {
+            return Err(Error::config("data.split.train", "expected more than 0"));
+        }
+        Ok(())
+    }
+
+    fn check_features(&self) -> Result<()> {
+        for (index, feature) in self.features.iter().enumerate() {
+            let key = |option: &str| format!("feature.{}.{option}", feature.name);
+            if self.features[..index].iter().any(|other| other.name == feature.name) {
+                return Err(Error::config(key("name"), "two features have this name"));
+            }
+            let only = |given: bool, option: &str, kinds: &[FeatureType]| {
+                if given && !kinds.contains(&feature.kind) {
+                    return Err(Error::config(
+                        key(option),
+                        format!("does not apply to type `{}`", name_of(&feature.kind)),
+                    ));
+                }
+                Ok(())
+            };
+            use FeatureType::{History, Id, Multi, Number};
+            only(feature.min_count.is_some(), "min_count", &[Id, Multi])?;
+            only(feature.hash_rows.is_some(), "hash_rows", &[Id, Multi])?;
+            only(feature.shared_with.is_some(), "shared_with", &[Id, Multi])?;
+            only(feature.transform.is_some(), "transform", &[Number])?;
+            only(feature.buckets.is_some(), "buckets", &[Number])?;
+            only(feature.missing.is_some(), "missing", &[Number])?;
+            only(feature.separator.is_some(), "separator", &[Multi])?;
+            only(feature.length.is_some(), "length", &[History])?;
+            only(feature.of.is_some(), "of", &[History])?;
+            if feature.buckets.is_some() && feature.transform != Some(Transform::Buckets) {
+                return Err(Error::config(key("buckets"), "needs `transform = \"buckets\"`"));
+            }
+            if feature.hash_rows.is_some_and(|rows| rows < 2) {
+                return Err(Error::config(key("hash_rows"), "expected at least 2"));
+            }
+            if feature.dim == Some(0)
+                || feature.length == Some(0)
+                || feature.buckets.is_some_and(|n| n < 2)
+            {
+                return Err(Error::config(
+                    key("dim"),
+                    "sizes must be positive (buckets at least 2)",
+                ));
+            }
+            if feature.kind == FeatureType::History && feature.side != Side::User {
+                return Err(Error::config(key("side"), "a history belongs to `side = \"user\"`"));
+            }
+            if feature.kind == FeatureType::History && self.columns.time.is_none() {
+                return Err(Error::config(key("type"), "a history needs `columns.time`"));
+            }
+            if let Some(other) = &feature.shared_with {
+                let Some(found) = self.features.iter().find(|f| f.name == *other) else {
+                    return Err(Error::config(
+                        key("shared_with"),
+                        format!("there is no feature `{other}`"),
+                    ));
+                };
+                if found.shared_with.is_some() || !matches!(found.kind, Id | Multi) {
+                    return Err(Error::config(
+                        key("shared_with"),
+                        format!("`{other}` must be an id or multi feature with its own table"),
+                    ));
+                }
+            }
+            for other in feature.of.iter().flatten() {
+                if !self
+                    .features
+                    .iter()
+                    .any(|f| f.name == *other && f.side == Side::Item && f.kind == Id)
+                {
+                    return Err(Error::config(
+                        key("of"),
+                        format!("`{other}` is not an item-side id feature"),
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check_tasks(&self) -> Result<()> {
+        for (index, task) in self.tasks.iter().enumerate() {
+            let key = |option: &str| format!("task.{}.{option}", task.name);
+            let others = &self.tasks[..index];
+            if others.iter().any(|other| other.name == task.name) {
+                return Err(Error::config(key("name"), "two tasks have this name"));
+            }
+            if task.role().is_some() && others.iter().any(|other| other.role() == task.role()) {
+                return Err(Error::config(key("role"), "two tasks have this role"));
+            }
+            let wanted = match task.role() {
+                Some(Role::Click | Role::Purchase) => Some(TaskKind::Binary),
+                Some(Role::Diversity) => Some(TaskKind::Distribution),
+                Some(Role::Novelty) => Some(TaskKind::Share),
+                None => None,
+            };
+            if let Some(kind) = wanted.filter(|kind| *kind != task.kind) {
+                return Err(Error::config(
+                    key("kind"),
+                    format!(
+                        "expected `{}` for this role, got `{}`",
+                        name_of(&kind),
+                        name_of(&task.kind)
+                    ),
+                ));
+            }
+            if task.kind == TaskKind::Distribution && self.columns.category.is_none() {
+                return Err(Error::config(
+                    key("kind"),
+                    "a distribution over categories needs `columns.category`",
+                ));
+            }
+            let request_level = task.kind != TaskKind::Binary;
+            let needs_time =
+                matches!(task.source(), LabelSource::NextKEngaged | LabelSource::NextSession);
+            if request_level && needs_time && self.columns.time.is_none() {
+                return Err(Error::config(key("source"), format!("`{}` needs `columns.time`", name_of(&task.source())))
+                    .with_hint("without times, use source = \"row\" (the row's own category) or \"shown_list\""));
+            }
+            if task.kind == TaskKind::Share && task.source() == LabelSource::Row {
+                return Err(Error::config(key("source"), "a share has no row label")
+                    .with_hint("use next_k_engaged, next_session or shown_list"));
+            }
+            if task.objective() == PurchaseNeedsClick
+                && task.role() == Some(Role::Purchase)
+                && task.objective.is_some()
+                && self.task_of(Role::Click).is_none()
+            {
+                return Err(Error::config(key("objective"), "`esmm` needs a click task"));
+            }
+            let weight = task.weight();
+            if !(weight.is_finite() && weight >= 0.0) {
+                return Err(Error::config(
+                    key("weight"),
+                    format!("expected a number of at least 0, got {weight}"),
+                ));
+            }
+        }
+        if !self.tasks.is_empty() && self.tasks.iter().all(|task| task.weight() == 0.0) {
+            return Err(Error::config("task", "every task has weight 0"));
+        }
+        if self.model.kind == ModelKind::SharedMlp
+            && let Some(task) = self
+                .tasks
+                .iter()
+                .find(|t| t.kind == TaskKind::Distribution && t.source() != LabelSource::Row)
+        {
+            return Err(Error::config(
+                format!("task.{}.source", task.name),
+                "`shared_mlp` predicts the category of each row: expected `source = \"row\"`",
+            ));
+        }
+        Ok(())
+    }
+
+    fn check_numbers(&self) -> Result<()> {
+        let (model, train, lists) = (&self.model, &self.train, &self.lists);
+        for (key, zero) in [
+            ("model.embedding_dim", model.embedding_dim == 0),
+            ("model.attention_heads", model.attention_heads == 0),
+            ("model.shared_units", model.shared_units.is_empty()),
+            ("train.batch_size", train.batch_size == 0),
+            ("train.epochs", train.epochs == 0),
+            ("train.evaluations_per_epoch", train.evaluations_per_epoch == 0),
+            ("lists.k", lists.k == 0),
+        ] {
+            if zero {
+                return Err(Error::config(key, "expected at least 1"));
+            }
+        }
+        for (key, units) in [
+            ("model.request_units", &model.request_units),
+            ("model.shared_units", &model.shared_units),
+            ("model.tower_units", &model.tower_units),
+        ] {
+            if units.contains(&0) {
+                return Err(Error::config(key, "expected layer sizes of at least 1, got 0"));
+            }
+        }
+        for (key, value) in [
+            ("train.learning_rate", train.learning_rate),
+            ("train.table_learning_rate", train.table_learning_rate),
+            ("train.weight_decay", train.weight_decay),
+            ("train.table_weight_decay", train.table_weight_decay),
+            ("train.clip_norm", train.clip_norm),
+            ("train.momentum", train.momentum),
+        ] {
+            if !(value.is_finite() && value >= 0.0) {
+                return Err(Error::config(
+                    key,
+                    format!("expected a number of at least 0, got {value}"),
+                ));
+            }
+        }
+        share("train.id_dropout", train.id_dropout)?;
+        share("model.dropout", model.dropout)?;
+        share("lists.session_mix", lists.session_mix)?;
+        share("lists.smoothing", lists.smoothing)?;
+        if model.dropout == 1.0 || train.id_dropout == 1.0 {
+            return Err(Error::config("model.dropout", "expected less than 1"));
+        }
+        if self.loss_weighting.method != "fixed" {
+            return Err(Error::config(
+                "loss_weighting.method",
+                format!("expected `fixed`, got `{}`", self.loss_weighting.method),
+            ));
+        }
+        if !matches!(lists.builder.as_str(), "auto" | "greedy" | "top_k") {
+            return Err(Error::config(
+                "lists.builder",
+                format!("expected `auto`, `greedy` or `top_k`, got `{}`", lists.builder),
+            ));
+        }
+        for (name, weight) in &lists.objectives {
+            let key = format!("lists.objectives.{name}");
+            if !matches!(name.as_str(), "click" | "purchase" | "revenue" | "diversity" | "novelty")
+            {
+                return Err(Error::config(key, "unknown objective")
+                    .with_hint("objectives: click, purchase, revenue, diversity, novelty"));
+            }
+            if !(weight.is_finite() && *weight >= 0.0) {
+                return Err(Error::config(
+                    key,
+                    format!("expected a number of at least 0, got {weight}"),
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+use super::config::PurchaseObjective::Esmm as PurchaseNeedsClick;
+
+fn share(key: &str, value: f64) -> Result<()> {
+    if (0.0..=1.0).contains(&value) {
+        return Ok(());
+    }
+    Err(Error::config(key, format!("expected a share between 0 and 1, got {value}")))
+}
+
+/// A serde-named unit variant as it is written in the file.
+fn name_of<T: serde::Serialize>(value: &T) -> String {
+    serde_json::to_value(value).ok().and_then(|v| v.as_str().map(String::from)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Config> {
+        Config::parse(text, Path::new("daogou.toml"))
+    }
+
+    const SMALL: &str = r#"
+        [data]
+        impressions = ["log.csv"]
+        [columns]
+        category = "category"
+        [[feature]]
+        name = "brand"
+        side = "item"
+        type = "id"
+        [[task]]
+        name = "click"
+        kind = "binary"
+    "#;
+
+    #[test]
+    fn printed_configuration_parses_to_itself() {
+        let config = parse(SMALL).unwrap();
+        assert_eq!(parse(&config.to_toml()).unwrap(), config);
+    }
+
+    #[test]
+    fn unknown_key_is_named_with_its_place() {
+        let message =
+            parse(&format!("{SMALL}\n[train]\nlearning_rat = 1\n")).unwrap_err().to_string();
+        assert!(message.contains("learning_rat") && message.contains("learning_rate"), "{message}");
+        assert!(message.contains("line"), "{message}");
+    }
+
+    #[test]
+    fn set_reaches_tables_and_named_entries() {
+        let mut config = parse(SMALL).unwrap();
+        config.set("train.epochs=7").unwrap();
+        config.set("task.click.weight=0.5").unwrap();
+        config.set("data.delimiter=;").unwrap();
+        assert_eq!(
+            (config.train.epochs, config.tasks[0].weight, config.data.delimiter),
+            (7, Some(0.5), ';')
+        );
+        assert!(config.set("train.epoch=7").is_err());
+        assert!(config.set("task.nothing.weight=1").is_err());
+        assert!(config.set("train.epochs").is_err());
+        assert_eq!(config.train.epochs, 7, "a refused key changes nothing");
+    }
+
+    #[test]
+    fn contradictions_are_refused() {
+        for (key, extra) in [
+            ("task.novelty.source", "[[task]]\nname = \"novelty\"\nkind = \"share\"\n"),
+            ("task.diversity.kind", "[[task]]\nname = \"diversity\"\nkind = \"binary\"\n"),
+            (
+                "feature.price.buckets",
+                "[[feature]]\nname=\"price\"\nside=\"item\"\ntype=\"number\"\nbuckets=4\n",
+            ),
+            (
+                "feature.f.shared_with",
+                "[[feature]]\nname=\"f\"\nside=\"item\"\ntype=\"id\"\nshared_with=\"x\"\n",
+            ),
+            ("lists.objectives.clicks", "[lists.objectives]\nclicks = 1.0\n"),
+            ("train.id_dropout", "[train]\nid_dropout = 1.5\n"),
+        ] {
+            let error = parse(&format!("{SMALL}\n{extra}")).unwrap_err();
+            assert!(error.to_string().contains(key), "{error}");
+        }
+    }
+}

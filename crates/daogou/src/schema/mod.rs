@@ -1,0 +1,11 @@
+//! What a log means: the configuration file, its defaults and its checks.
+
+mod check;
+pub mod config;
+
+pub use config::{
+    Backbone, Columns, Config, DataConfig, DenseOptimizer, EventsConfig, Feature, FeatureType,
+    HistoryPooling, LabelSource, ListsConfig, LossWeighting, ModelConfig, ModelKind,
+    NegativeSampling, Negatives, PurchaseObjective, Role, Schedule, Side, SplitConfig, SplitMethod,
+    TableOptimizer, Task, TaskKind, TrainConfig, Transform,
+};
