@@ -1,1 +1,5 @@
 //! Training engine.
+
+pub mod rng;
+
+pub use rng::Rng;
