@@ -1,0 +1,10 @@
+//! From files to numbers: readers, vocabularies, the dataset, users' timelines.
+
+pub mod dataset;
+pub mod space;
+
+pub use dataset::{
+    Catalogue, Column, Dataset, Impressions, LoadReport, RequestTarget, Requests, SideTable, Split,
+    Timelines,
+};
+pub use space::{Encoding, FeatureSpace, Field, FieldKind, TableShape};

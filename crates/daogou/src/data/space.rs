@@ -1,0 +1,103 @@
+//! The feature space of a run: which fields the model reads and how raw values become table rows and numbers.
+
+use serde::{Deserialize, Serialize};
+
+use crate::schema::Side;
+
+/// How raw values become numbers. Saved with a run; serving encodes with the very same object.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct FeatureSpace {
+    /// Model inputs, in the order of the configuration's features (a time feature gives two: hour, weekday).
+    pub fields: Vec<Field>,
+    /// Embedding tables.
+    pub tables: Vec<TableShape>,
+    /// Encodings, one per field.
+    pub encodings: Vec<Encoding>,
+}
+
+/// One model input.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Field {
+    /// Feature name; `…_hour` and `…_weekday` for the two parts of a time.
+    pub name: String,
+    /// What it describes.
+    pub side: Side,
+    /// What the model does with it.
+    pub kind: FieldKind,
+    /// Index into the columns of its side; unused for histories, which are read from timelines.
+    pub column: usize,
+}
+
+/// What the model does with a field.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FieldKind {
+    /// One row of a table.
+    Id {
+        /// Index into `FeatureSpace::tables`.
+        table: usize,
+    },
+    /// A number, already transformed.
+    Number,
+    /// The mean of several rows of a table.
+    Bag {
+        /// Index into `FeatureSpace::tables`.
+        table: usize,
+    },
+    /// The user's last `length` engaged items, each embedded by item-side id fields.
+    History {
+        /// Indices into `FeatureSpace::fields`: item-side fields of kind `Id`.
+        of: Vec<usize>,
+        /// Longest history kept.
+        length: usize,
+    },
+}
+
+/// Shape of an embedding table. Row 0 is out-of-vocabulary or missing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableShape {
+    /// Name of the feature that made it.
+    pub name: String,
+    /// Rows.
+    pub rows: usize,
+    /// Columns.
+    pub dim: usize,
+}
+
+/// How the raw values of one field become numbers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Encoding {
+    /// Row `i + 1` for `values[i]`, 0 for everything else.
+    Vocabulary {
+        /// Known values, in the order of their first training row.
+        values: Vec<String>,
+    },
+    /// `1 + hash(value) mod (rows − 1)`, salted with the field's name.
+    Hashed {
+        /// Table rows.
+        rows: u32,
+    },
+    /// `(f(x) − mean) / sd`, `f` the identity or `ln(1 + x)`.
+    Standardised {
+        /// Mean of `f(x)` in training.
+        mean: f64,
+        /// Standard deviation of `f(x)` in training; 1 where it is 0.
+        sd: f64,
+        /// Whether `f` is `ln(1 + x)`.
+        log1p: bool,
+        /// Value for an empty cell.
+        missing: Option<f64>,
+    },
+    /// `1 + #{edges ≤ x}`, 0 for an empty cell.
+    Buckets {
+        /// Inner edges, ascending.
+        edges: Vec<f64>,
+    },
+    /// Row `1 + hour`, UTC; 0 where unknown.
+    Hour,
+    /// Row `1 + weekday`, Monday first, UTC; 0 where unknown.
+    Weekday,
+    /// Nothing to encode: a history.
+    Timeline,
+}
