@@ -8,6 +8,8 @@ use crate::real::Real;
 /// of threads.
 pub struct Batch<T = f32> {
     micros: Vec<Micro<T>>,
+    /// Those in use; the others keep their memory for a larger batch.
+    used: usize,
 }
 
 /// One micro-batch: rows of every domain, the ids looked up, dense inputs and maps. All row numbers are local to it.
@@ -37,25 +39,25 @@ pub struct Micro<T = f32> {
 impl<T: Real> Batch<T> {
     /// An empty batch of `n_micros` micro-batches for `model`.
     pub fn new(model: &Model<T>, n_micros: usize) -> Self {
-        Self { micros: (0..n_micros).map(|_| Micro::new(model)).collect() }
+        Self { micros: (0..n_micros).map(|_| Micro::new(model)).collect(), used: n_micros }
     }
 
     /// The micro-batches.
     pub fn micros(&self) -> &[Micro<T>] {
-        &self.micros
+        &self.micros[..self.used]
     }
 
     /// The micro-batches, to fill.
     pub fn micros_mut(&mut self) -> &mut [Micro<T>] {
-        &mut self.micros
+        &mut self.micros[..self.used]
     }
 
-    /// Makes it `n_micros` long; new ones are empty, and old ones keep their memory.
+    /// Makes it `n_micros` long; new ones are empty, old ones keep rows and memory.
     pub fn resize(&mut self, model: &Model<T>, n_micros: usize) {
-        self.micros.truncate(n_micros);
         while self.micros.len() < n_micros {
             self.micros.push(Micro::new(model));
         }
+        self.used = n_micros;
     }
 }
 
@@ -82,8 +84,9 @@ impl<T: Real> Micro<T> {
 
     /// # Panics
     ///
-    /// If a length does not fit the rows, or an id or map entry is out of range: a fault of the caller.
-    pub(crate) fn check(&self, model: &Model<T>) {
+    /// If a length does not fit the rows, or an id or map entry is out of range: a fault of the caller. Inputs that only
+    /// losses read are not needed for going forward.
+    pub(crate) fn check(&self, model: &Model<T>, training: bool) {
         for (site, ids) in model.sites.iter().zip(&self.ids) {
             let table = &model.tables[site.table.0];
             assert_eq!(ids.len(), self.rows[site.domain.0], "ids of table `{}`", table.name);
@@ -96,6 +99,9 @@ impl<T: Real> Micro<T> {
             );
         }
         for (input, values) in model.inputs.iter().zip(&self.inputs) {
+            if !training && !input.forward {
+                continue;
+            }
             assert_eq!(values.len(), self.rows[input.domain.0] * input.cols, "values of an input");
         }
         for (map, parents) in model.maps.iter().zip(&self.maps) {

@@ -3,13 +3,14 @@
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::batch::{Batch, Micro};
-use crate::embedding::{RowUpdate, SharedTable, Slots, Table};
+use crate::batch::Batch;
+use crate::embedding::{RowUpdate, SharedTable, Slots};
 use crate::graph::Model;
 use crate::kernels::{self, vectorised};
 use crate::layers::Pass;
 use crate::loss::LossSum;
 use crate::optim::{DenseOptimizer, DenseStep, TableOptimizer, TableStep};
+use crate::parameters::Parameters;
 use crate::real::Real;
 use crate::rng::mix;
 use crate::team::Team;
@@ -85,50 +86,6 @@ impl fmt::Display for Diverged {
 }
 
 impl std::error::Error for Diverged {}
-
-/// The values a model learned.
-#[derive(Clone, Debug)]
-pub struct Parameters<T = f32> {
-    /// Dense parameters, as [`crate::Param::range`] divides them.
-    pub dense: Vec<T>,
-    /// Embedding tables.
-    pub tables: Vec<Table<T>>,
-}
-
-impl<T: Real> Parameters<T> {
-    /// Initial values of `model`.
-    pub fn new(model: &Model<T>, seed: u64) -> Self {
-        let mut dense = vec![T::ZERO; model.n_values];
-        for param in &model.params {
-            param.init.fill(&mut dense[param.range()], seed, &param.name);
-        }
-        Self { dense, tables: model.tables.iter().map(|spec| Table::new(spec, seed)).collect() }
-    }
-
-    /// One dense parameter by name.
-    pub fn param_mut(&mut self, model: &Model<T>, name: &str) -> Option<&mut [T]> {
-        let param = model.params.iter().find(|p| p.name == name)?;
-        Some(&mut self.dense[param.range()])
-    }
-}
-
-impl<T: Real> Model<T> {
-    /// Computes every node of the graph for one micro-batch, without dropout. Read results with [`Workspace::row`].
-    ///
-    /// # Panics
-    ///
-    /// If the micro-batch does not fit the model.
-    pub fn forward(
-        &self,
-        parameters: &Parameters<T>,
-        micro: &Micro<T>,
-        workspace: &mut Workspace<T>,
-    ) {
-        micro.check(self);
-        let Parameters { dense, tables } = parameters;
-        Pass::new(self, dense, tables, micro, &mut [], &mut [], workspace, None).forward();
-    }
-}
 
 /// State of one thread.
 struct Worker<T> {
@@ -299,13 +256,12 @@ impl<T: Real> Engine<T> {
             for index in shard * count / shards..(shard + 1) * count / shards {
                 // SAFETY: the ranges of shards are disjoint and end at `count`.
                 let micro = unsafe { &mut *micros.at(index) };
-                micro.check(model);
+                micro.check(model, true);
                 let mut row_grads = std::mem::take(&mut micro.row_grads);
                 let mut sums = std::mem::take(&mut micro.losses);
                 let mut pass = Pass::new(
                     model,
-                    &parameters.dense,
-                    &parameters.tables,
+                    parameters,
                     micro,
                     &mut row_grads,
                     grads,
@@ -447,6 +403,7 @@ impl<T: Real> Engine<T> {
                 }
             }
         });
+        parameters.transpose(team);
         if wrong.load(Ordering::Relaxed) {
             let loss = self.all_losses();
             return Err(Diverged { step: size.step, loss, quantity: "gradient", value: f64::NAN });
@@ -460,13 +417,13 @@ impl<T: Real> Engine<T> {
 }
 
 /// A pointer that several threads use, each on its own part.
-struct SendMut<T>(*mut T);
+pub(crate) struct SendMut<T>(pub(crate) *mut T);
 
 // SAFETY: users reach disjoint parts only; each says why where it does.
 unsafe impl<T: Send> Sync for SendMut<T> {}
 
 impl<T> SendMut<T> {
-    fn at(&self, index: usize) -> *mut T {
+    pub(crate) fn at(&self, index: usize) -> *mut T {
         // SAFETY: callers pass an index inside the allocation.
         unsafe { self.0.add(index) }
     }

@@ -78,7 +78,9 @@ impl World {
         let mut engine = Engine::new(model, &config);
         // Biases start at zero, where mistakes hide.
         let mut rng = Rng::new(5, 0);
-        engine.parameters_mut().dense.iter_mut().for_each(|w| *w += 0.2 * rng.normal());
+        engine
+            .parameters_mut()
+            .edit_dense(|dense| dense.iter_mut().for_each(|w| *w += 0.2 * rng.normal()));
         let mut batch = Batch::new(engine.model(), 2);
         for (index, micro) in batch.micros_mut().iter_mut().enumerate() {
             let model = engine.model();
@@ -136,7 +138,7 @@ impl World {
         }
         let mut at = |engine: &mut Engine<f64>, place: (Option<usize>, usize)| {
             let value = |engine: &mut Engine<f64>, delta: f64| match place {
-                (None, i) => engine.parameters_mut().dense[i] += delta,
+                (None, i) => engine.parameters_mut().edit_dense(|dense| dense[i] += delta),
                 (Some(t), i) => engine.parameters_mut().tables[t].values_mut()[i] += delta,
             };
             let h = 1e-5;

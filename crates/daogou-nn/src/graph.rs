@@ -56,6 +56,14 @@ impl Param {
     }
 }
 
+/// The weights of a linear layer, all its heads together: a matrix inside the flat parameter vector.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Weight {
+    pub(crate) offset: usize,
+    pub(crate) rows: usize,
+    pub(crate) cols: usize,
+}
+
 /// Index of a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ParamId(pub(crate) usize);
@@ -103,6 +111,8 @@ pub(crate) struct Site {
 pub(crate) struct Input {
     pub(crate) domain: DomainId,
     pub(crate) cols: usize,
+    /// Read by an op, not by losses alone.
+    pub(crate) forward: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -137,6 +147,7 @@ pub struct Graph<T = f32> {
     nodes: Vec<Node>,
     ops: Vec<Box<dyn Op<T>>>,
     params: Vec<Param>,
+    weights: Vec<Weight>,
     n_values: usize,
     tables: Vec<TableSpec>,
     sites: Vec<Site>,
@@ -156,6 +167,7 @@ pub struct Model<T = f32> {
     /// Per op: columns of its output that no loss reaches and that must be zero before its backward pass.
     pub(crate) unreached: Vec<Vec<NodeId>>,
     pub(crate) params: Vec<Param>,
+    pub(crate) weights: Vec<Weight>,
     pub(crate) n_values: usize,
     pub(crate) tables: Vec<TableSpec>,
     pub(crate) sites: Vec<Site>,
@@ -178,6 +190,7 @@ impl<T: Real> Graph<T> {
             nodes: Vec::new(),
             ops: Vec::new(),
             params: Vec::new(),
+            weights: Vec::new(),
             n_values: 0,
             tables: Vec::new(),
             sites: Vec::new(),
@@ -208,7 +221,7 @@ impl<T: Real> Graph<T> {
 
     /// Declares values given with each micro-batch.
     pub fn input(&mut self, domain: DomainId, cols: usize) -> InputId {
-        self.inputs.push(Input { domain, cols });
+        self.inputs.push(Input { domain, cols, forward: false });
         InputId(self.inputs.len() - 1)
     }
 
@@ -260,7 +273,8 @@ impl<T: Real> Graph<T> {
 
     /// The values of `input` as a node: `[rows, cols]`.
     pub fn dense(&mut self, input: InputId) -> NodeId {
-        let Input { domain, cols } = self.inputs[input.0];
+        let Input { domain, cols, .. } = self.inputs[input.0];
+        self.inputs[input.0].forward = true;
         let out = self.node(domain, 1, cols);
         self.push(layers::Dense { input, out });
         out
@@ -316,10 +330,12 @@ impl<T: Real> Graph<T> {
         let out = self.like(x, units);
         let fused =
             if activation == Activation::Relu { Activation::Relu } else { Activation::None };
+        let offset = self.params[weights[0].0].offset;
+        self.weights.push(Weight { offset, rows: units, cols: inputs });
         self.push(layers::Linear {
             x,
             out,
-            weight: self.params[weights[0].0].offset,
+            weight: offset,
             bias: self.params[biases[0].0].offset,
             relu: fused == Activation::Relu,
         });
@@ -566,8 +582,19 @@ impl<T: Real> Graph<T> {
         self.place_concats();
         let buffers = self.place_nodes();
         let (backward, unreached) = self.plan_backward();
-        let Self { domains, nodes, ops, params, n_values, tables, sites, inputs, maps, losses } =
-            self;
+        let Self {
+            domains,
+            nodes,
+            ops,
+            params,
+            weights,
+            n_values,
+            tables,
+            sites,
+            inputs,
+            maps,
+            losses,
+        } = self;
         Model {
             domains,
             nodes,
@@ -576,6 +603,7 @@ impl<T: Real> Graph<T> {
             backward,
             unreached,
             params,
+            weights,
             n_values,
             tables,
             sites,

@@ -1,5 +1,6 @@
 //! The number type of a graph: `f32` trains, `f64` checks gradients.
 
+use crate::kernels::product::{self, Operands};
 use std::fmt::Debug;
 use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub, SubAssign};
 
@@ -49,6 +50,10 @@ pub trait Real:
     /// Neither NaN nor infinite.
     fn is_finite(self) -> bool;
 
+    /// A matrix product; see [`crate::kernels::product`].
+    #[doc(hidden)]
+    fn product(operands: &Operands<'_, Self>);
+
     /// 1 / (1 + e^-z), from e^-|z| so that it never overflows.
     #[inline(always)]
     fn sigmoid(self) -> Self {
@@ -66,6 +71,9 @@ pub trait Real:
 }
 
 impl Real for f64 {
+    fn product(operands: &Operands<'_, Self>) {
+        product::plain(operands);
+    }
     const ZERO: Self = 0.0;
     const ONE: Self = 1.0;
     #[inline(always)]
@@ -111,6 +119,9 @@ impl Real for f64 {
 }
 
 impl Real for f32 {
+    fn product(operands: &Operands<'_, Self>) {
+        product::tiled(operands);
+    }
     const ZERO: Self = 0.0;
     const ONE: Self = 1.0;
     #[inline(always)]

@@ -1,8 +1,8 @@
 //! Inner loops. Each is a plain loop that the compiler vectorises for the chip found at run time; [`scalar`] has the
 //! obvious twins that tests compare them with.
 
-pub(crate) mod gemm;
 pub mod peak;
+pub(crate) mod product;
 #[cfg(test)]
 pub(crate) mod scalar;
 

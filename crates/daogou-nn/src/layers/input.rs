@@ -22,7 +22,7 @@ impl<T: Real> Op<T> for Lookup {
         true
     }
     fn forward(&self, pass: &mut Pass<'_, T>) {
-        let table = &pass.tables[self.table.0];
+        let table = pass.table(self.table);
         let ids = &pass.micro.ids[self.site];
         let mut out = pass.value_mut(self.out);
         for (i, &id) in ids.iter().enumerate() {

@@ -2,7 +2,7 @@
 
 use super::{Op, Pass};
 use crate::graph::{GradMode, Node, NodeId};
-use crate::kernels::{self, gemm, vectorised};
+use crate::kernels::{self, product, vectorised};
 use crate::real::Real;
 
 /// A linear layer. `W` is `[units, inputs]`, as PyTorch keeps it.
@@ -31,21 +31,8 @@ impl<T: Real> Op<T> for Linear {
     }
     fn forward(&self, pass: &mut Pass<'_, T>) {
         let (x, mut y) = (pass.value(self.x), pass.value_mut(self.out));
-        gemm::forward(x, pass.param(self.weight, y.cols, x.cols), &mut y);
         let bias = &pass.params[self.bias..self.bias + y.cols];
-        vectorised(
-            #[inline(always)]
-            || {
-                for i in 0..y.rows {
-                    let row = y.row(i);
-                    if self.relu {
-                        row.iter_mut().zip(bias).for_each(|(y, &b)| *y = (*y + b).max(T::ZERO));
-                    } else {
-                        kernels::add(row, bias);
-                    }
-                }
-            },
-        );
+        product::forward(x, pass.transposed(self.weight, y.cols, x.cols), bias, self.relu, &mut y);
     }
     fn backward(&self, pass: &mut Pass<'_, T>, modes: &[GradMode]) {
         let (x, y, mut dy) = (pass.value(self.x), pass.value(self.out), pass.grad_mut(self.out));
@@ -65,10 +52,15 @@ impl<T: Real> Op<T> for Linear {
                 }
             },
         );
-        gemm::weight_grad(dy.as_mat(), x, &mut pass.param_grad(self.weight, y.cols, x.cols));
+        product::weight_grad(dy.as_mat(), x, &mut pass.param_grad(self.weight, y.cols, x.cols));
         if modes[0] != GradMode::Skip {
             let w = pass.param(self.weight, y.cols, x.cols);
-            gemm::input_grad(dy.as_mat(), w, &mut pass.grad_mut(self.x), modes[0] == GradMode::Add);
+            product::input_grad(
+                dy.as_mat(),
+                w,
+                &mut pass.grad_mut(self.x),
+                modes[0] == GradMode::Add,
+            );
         }
     }
 }

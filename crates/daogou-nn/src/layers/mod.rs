@@ -25,9 +25,10 @@ pub(crate) use softmax::Softmax;
 
 use crate::batch::Micro;
 use crate::embedding::Table;
-use crate::graph::{DomainId, GradMode, InputId, MapId, Model, Node, NodeId};
+use crate::graph::{DomainId, GradMode, InputId, MapId, Model, Node, NodeId, TableId};
 use crate::loss::LossSum;
 use crate::matrix::{Mat, MatMut};
+use crate::parameters::Parameters;
 use crate::real::Real;
 use crate::workspace::Workspace;
 
@@ -68,7 +69,7 @@ pub(crate) trait Op<T: Real>: Send + Sync {
 pub(crate) struct Pass<'a, T> {
     pub(crate) model: &'a Model<T>,
     pub(crate) params: &'a [T],
-    pub(crate) tables: &'a [Table<T>],
+    parameters: &'a Parameters<T>,
     pub(crate) micro: &'a Micro<T>,
     /// Gradients of looked-up rows, per site.
     pub(crate) row_grads: &'a mut [Vec<T>],
@@ -81,11 +82,9 @@ pub(crate) struct Pass<'a, T> {
 }
 
 impl<'a, T: Real> Pass<'a, T> {
-    #[expect(clippy::too_many_arguments, reason = "one private constructor, called in two places")]
     pub(crate) fn new(
         model: &'a Model<T>,
-        params: &'a [T],
-        tables: &'a [Table<T>],
+        parameters: &'a Parameters<T>,
         micro: &'a Micro<T>,
         row_grads: &'a mut [Vec<T>],
         param_grads: &'a mut [T],
@@ -93,7 +92,18 @@ impl<'a, T: Real> Pass<'a, T> {
         randomness: Option<u64>,
     ) -> Self {
         workspace.reserve(model, micro, !param_grads.is_empty());
-        Self { model, params, tables, micro, row_grads, param_grads, workspace, randomness, op: 0 }
+        let params = parameters.dense();
+        Self {
+            model,
+            params,
+            parameters,
+            micro,
+            row_grads,
+            param_grads,
+            workspace,
+            randomness,
+            op: 0,
+        }
     }
 
     pub(crate) fn forward(&mut self) {
@@ -179,6 +189,15 @@ impl<'a, T: Real> Pass<'a, T> {
     /// A dense parameter of `rows × cols`.
     pub(crate) fn param(&self, offset: usize, rows: usize, cols: usize) -> Mat<'a, T> {
         Mat::packed(&self.params[offset..offset + rows * cols], cols)
+    }
+
+    /// The transpose of the weights at `offset`, which are `rows × cols`.
+    pub(crate) fn transposed(&self, offset: usize, rows: usize, cols: usize) -> Mat<'a, T> {
+        Mat::packed(&self.parameters.transposed()[offset..offset + rows * cols], rows)
+    }
+
+    pub(crate) fn table(&self, table: TableId) -> &'a Table<T> {
+        &self.parameters.tables[table.0]
     }
 
     pub(crate) fn param_grad(&mut self, offset: usize, rows: usize, cols: usize) -> MatMut<'_, T> {
