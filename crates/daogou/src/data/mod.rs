@@ -2,9 +2,12 @@
 
 pub mod dataset;
 pub mod space;
+pub mod split;
+pub mod timeline;
 
 pub use dataset::{
     Catalogue, Column, Dataset, Impressions, LoadReport, RequestTarget, Requests, SideTable, Split,
     Timelines,
 };
 pub use space::{Encoding, FeatureSpace, Field, FieldKind, TableShape};
+pub use timeline::Seen;
