@@ -3,6 +3,7 @@
 pub mod dataset;
 pub mod space;
 pub mod split;
+pub mod targets;
 pub mod timeline;
 
 pub use dataset::{
