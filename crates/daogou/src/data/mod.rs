@@ -1,6 +1,7 @@
 //! From files to numbers: readers, vocabularies, the dataset, users' timelines.
 
 pub mod dataset;
+pub mod event_log;
 pub mod space;
 pub mod split;
 pub mod targets;

@@ -55,7 +55,9 @@ pub fn build(
         targets.push(plan.as_ref().map(|plan| plan.empty_target(requests.len())));
         match plan {
             Some(Plan { reach: Reach::ShownList, min_events, .. }) => {
-                label_shown_lists(&log, seen.as_ref(), min_events, targets[index].as_mut());
+                if let Some(target) = targets[index].as_mut() {
+                    label_shown_lists(&log, seen.as_ref(), min_events, target);
+                }
             }
             Some(plan @ Plan { reach: Reach::NextK { .. } | Reach::NextSession { .. }, .. }) => {
                 later.push(plan);
@@ -611,10 +613,10 @@ fn label_shown_lists(
     log: &Log<'_>,
     seen: Option<&Seen>,
     min_events: usize,
-    target: Option<&mut RequestTarget>,
+    target: &mut RequestTarget,
 ) {
     match target {
-        Some(RequestTarget::Distribution { classes, shares, weight, .. }) => {
+        RequestTarget::Distribution { classes, shares, weight, .. } => {
             let mut counts = vec![0.0; *classes];
             for request in 0..log.requests.len() {
                 counts.fill(0.0);
@@ -632,7 +634,7 @@ fn label_shown_lists(
                 }
             }
         }
-        Some(RequestTarget::Share { value, weight, .. }) => {
+        RequestTarget::Share { value, weight, .. } => {
             let Some(seen) = seen else { return };
             for request in 0..log.requests.len() {
                 let (user, time) = (log.requests.user[request], log.requests.time[request]);
@@ -649,7 +651,7 @@ fn label_shown_lists(
                 }
             }
         }
-        _ => {}
+        RequestTarget::RowCategory { .. } => {}
     }
 }
 
@@ -684,6 +686,8 @@ mod tests {
 
     /// A shown item: row, position, weight of the engagement (0: none).
     type Shown = (u32, u16, u8);
+    /// Label, number of events behind it, exposure.
+    type Plain = Option<(Vec<f64>, usize, Vec<f64>)>;
     /// User, time, list.
     type Row = (u32, i64, Vec<Shown>);
 
@@ -755,7 +759,7 @@ mod tests {
         }
 
         /// One request's labels, read off the definitions: (mix, its n, log exposure), (unseen share, n, logit).
-        fn plain(&self, task: &Task, request: usize) -> [Option<(Vec<f64>, usize, Vec<f64>)>; 2] {
+        fn plain(&self, task: &Task, request: usize) -> [Plain; 2] {
             let (user, t) = (self.requests.user[request], self.requests.time[request]);
             let part = self.split.part_of(request);
             let end = label_ends(&self.split, &self.requests.time)[part];
@@ -799,7 +803,7 @@ mod tests {
                 for time in times {
                     match sessions.last_mut() {
                         Some(session) if time - session[session.len() - 1] <= gap => {
-                            session.push(time)
+                            session.push(time);
                         }
                         _ => sessions.push(vec![time]),
                     }
