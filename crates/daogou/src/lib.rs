@@ -1,5 +1,6 @@
 //! From a shop's log to a list: schema, data, models, training, metrics, lists.
 
+pub mod artifact;
 pub mod data;
 pub mod error;
 pub mod models;

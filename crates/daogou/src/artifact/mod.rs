@@ -1,0 +1,20 @@
+//! A run on disk: everything that serving needs, in one directory, written whole or not at all.
+//!
+//! ```text
+//! RUN/config.toml          the effective configuration
+//! RUN/manifest.json        format version, program version, seed, data fingerprint, metrics, checksums of all files
+//! RUN/model.safetensors    dense parameters and embedding tables, f32
+//! RUN/…                    whatever else the run saved (vocabularies, catalogue, report)
+//! RUN/checkpoint/          state of an unfinished training
+//! ```
+
+mod checkpoint;
+mod files;
+mod manifest;
+mod run;
+mod tensors;
+
+pub use checkpoint::{Checkpoint, load_checkpoint, save_checkpoint};
+pub use manifest::{FORMAT_VERSION, FileSum, Manifest, Provenance};
+pub use run::{CONFIG, MANIFEST, MODEL, Run, RunWriter};
+pub use tensors::{Tensor, TensorView, Tensors, write_tensors};
