@@ -1,8 +1,8 @@
 //! From predictions to a list: one explicit objective over sets of items, and builders that maximise it.
 //!
 //! [`utility`] turns head predictions and objective weights into one number per candidate, [`objective`] says what a
-//! set of candidates is worth, [`builder`] names the ways to find a good set, [`explain`] says why it is one. Nothing
-//! here knows a model: slices of numbers are enough.
+//! set of candidates is worth, [`mod@builder`] names the ways to find a good set, [`mod@explain`] says why it is one.
+//! Nothing here knows a model: slices of numbers are enough.
 
 pub mod builder;
 pub mod explain;

@@ -177,7 +177,7 @@ impl Objective<'_> {
                 ));
             }
             let sum: f64 = self.wanted_mix.iter().map(|&p| f64::from(p)).sum();
-            if self.wanted_mix.iter().any(|p| *p < 0.0) || !((sum - 1.0).abs() < 1e-3) {
+            if self.wanted_mix.iter().any(|p| *p < 0.0) || !(0.999..1.001).contains(&sum) {
                 return Err(Error::data(format!(
                     "wanted mix: expected shares of at least 0 that sum to 1, got {:?}",
                     self.wanted_mix

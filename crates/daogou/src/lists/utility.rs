@@ -44,11 +44,15 @@ impl Heads<'_> {
         let at = |head: Option<&[f32]>| head.map(|values| f64::from(values[candidate as usize]));
         let click = at(self.click);
         let order = click.zip(at(self.purchase)).map(|(ctr, cvr)| ctr * cvr);
-        let revenue = order
-            .zip(at(self.price))
-            .map(|(order, price)| if price.is_nan() { 0.0 } else { order * price });
+        let price = self.price.map(|prices| prices[candidate as usize]);
+        let revenue = order.zip(price).map(|(order, price)| order * money(price));
         [click, order, revenue]
     }
+}
+
+/// What an order of a price brings; nothing that could be counted on where the price is unknown.
+fn money(price: f32) -> f64 {
+    if price.is_nan() { 0.0 } else { f64::from(price) }
 }
 
 impl Weights {
@@ -136,13 +140,20 @@ impl Weights {
                 )));
             }
         }
-        let weights = self.of_items();
+        // A head without weight must not spoil the sum, whatever it holds.
+        let [of_click, of_order, of_money] = self.of_items();
+        let purchase = heads.purchase.filter(|_| of_order > 0.0 || of_money > 0.0);
+        let price = heads.price.filter(|_| of_money > 0.0);
         out.clear();
-        out.extend((0..n as u32).map(|i| {
-            let terms = heads.expected(i).into_iter().zip(weights);
-            // An objective without weight must not spoil the sum with a missing or infinite value.
-            terms.filter(|(_, w)| *w > 0.0).filter_map(|(x, w)| x.map(|x| w * x)).sum::<f64>()
-                as f32
+        let Some(click) = heads.click.filter(|_| of_click > 0.0 || purchase.is_some()) else {
+            out.resize(n, 0.0);
+            return Ok(());
+        };
+        out.extend(click.iter().enumerate().map(|(i, &ctr)| {
+            let money = price.map_or(0.0, |price| money(price[i]));
+            let order = of_order + of_money * money;
+            let clicked = of_click + purchase.map_or(0.0, |cvr| f64::from(cvr[i]) * order);
+            (f64::from(ctr) * clicked) as f32
         }));
         Ok(())
     }
@@ -258,6 +269,10 @@ mod tests {
         let clicks = Heads { click: heads.click, ..Default::default() };
         Weights { click: 1.0, ..Default::default() }.utility(&clicks, 2, &mut out).unwrap();
         assert_eq!(out, [0.5, 0.25]);
+        Weights { diversity: 1.0, ..Default::default() }
+            .utility(&Heads { click: None, ..heads }, 2, &mut out)
+            .unwrap();
+        assert_eq!(out, [0.0, 0.0]);
         let message = weights.utility(&clicks, 2, &mut out).unwrap_err().to_string();
         assert!(message.contains("lists.objectives.purchase") && message.contains("purchase head"));
         assert!(weights.utility(&heads, 3, &mut out).is_err());

@@ -169,6 +169,21 @@ mod tests {
         (pairs > 0.0).then(|| area / pairs)
     }
 
+    fn by_thresholds(scores: &[f32], labels: &[u8]) -> Option<f64> {
+        let mut thresholds = scores.to_vec();
+        thresholds.sort_by(|a, b| b.total_cmp(a));
+        thresholds.dedup();
+        let positives = labels.iter().filter(|y| **y == 1).count() as f64;
+        let (mut sum, mut recall) = (0.0, 0.0);
+        for threshold in thresholds {
+            let above = || scores.iter().zip(labels).filter(|(s, _)| **s >= threshold);
+            let hits = above().filter(|(_, y)| **y == 1).count() as f64;
+            sum += (hits / positives - recall) * hits / above().count() as f64;
+            recall = hits / positives;
+        }
+        (positives > 0.0).then_some(sum)
+    }
+
     fn close(a: Option<f64>, b: Option<f64>) -> bool {
         match (a, b) {
             (Some(a), Some(b)) => (a - b).abs() < 1e-12,
@@ -178,7 +193,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn auc_equals_all_pairs_with_ties(
+        fn auc_equals_all_pairs_and_pr_auc_all_thresholds(
             rows in prop::collection::vec((-6i8..6, 0u8..2, 0u32..5), 0..120)
         ) {
             let scores: Vec<f32> = rows.iter().map(|r| f32::from(r.0) / 3.0).collect();
@@ -186,6 +201,7 @@ mod tests {
             let groups: Vec<u32> = rows.iter().map(|r| r.2).collect();
             let order = ScoreOrder::new(&scores);
             prop_assert!(close(auc(&order, &labels), by_pairs(&scores, &labels)));
+            prop_assert!(close(pr_auc(&order, &labels), by_thresholds(&scores, &labels)));
 
             let (mut sum, mut total, mut plain, mut n_groups) = (0.0, 0.0, 0.0, 0);
             for group in 0..5 {

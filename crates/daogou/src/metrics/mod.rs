@@ -2,8 +2,8 @@
 //!
 //! Nothing here knows a model or a data set: the same functions serve files of scores and of lists. Sums are `f64`;
 //! a metric that is undefined (no positives, no pairs, zero variance) is `None`, which JSON shows as `null`, never
-//! NaN. Equal scores are ties and no result depends on the order of rows. Functions panic when slices that belong
-//! together differ in length; the reports in [`report`] check their input and answer with an error instead.
+//! NaN. Equal scores are ties, so the order in which rows come never helps a ranking. Functions panic when slices that
+//! belong together differ in length; the reports in [`report`] check their input and answer with an error instead.
 
 pub mod auc;
 pub mod bootstrap;
