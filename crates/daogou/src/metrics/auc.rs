@@ -173,7 +173,7 @@ mod tests {
         let mut thresholds = scores.to_vec();
         thresholds.sort_by(|a, b| b.total_cmp(a));
         thresholds.dedup();
-        let positives = labels.iter().filter(|y| **y == 1).count() as f64;
+        let positives = labels.iter().map(|&y| f64::from(y)).sum::<f64>();
         let (mut sum, mut recall) = (0.0, 0.0);
         for threshold in thresholds {
             let above = || scores.iter().zip(labels).filter(|(s, _)| **s >= threshold);
