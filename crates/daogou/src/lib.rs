@@ -3,6 +3,8 @@
 pub mod artifact;
 pub mod data;
 pub mod error;
+pub mod lists;
+pub mod metrics;
 pub mod models;
 pub mod schema;
 
