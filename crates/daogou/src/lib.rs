@@ -3,5 +3,6 @@
 pub mod data;
 pub mod error;
 pub mod schema;
+pub mod simulate;
 
 pub use error::{Error, Result};
