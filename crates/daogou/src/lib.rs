@@ -2,6 +2,8 @@
 
 pub mod data;
 pub mod error;
+pub mod lists;
+pub mod metrics;
 pub mod schema;
 pub mod simulate;
 
