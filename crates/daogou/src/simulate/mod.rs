@@ -24,7 +24,7 @@ use daogou_nn::rng::{Rng, hash, mix};
 
 pub use world::{CATEGORIES, Item, User, World};
 
-use crate::metrics::gini;
+use crate::metrics::exposure::gini;
 use crate::{Error, Result};
 
 /// What to simulate. The defaults of the dials are the constants under which the tests' reference values hold.
@@ -233,7 +233,7 @@ pub fn run(options: &Options, out_dir: &Path, progress: &mut dyn FnMut(u64)) -> 
     let mut tally = Tally::new(&world);
     let schedule = simulate(&world, &mut |shown| {
         tally.add(shown);
-        output.add(&world, shown)?;
+        output.add(shown)?;
         if shown.request % 4096 == 4095 {
             progress(shown.request + 1);
         }
