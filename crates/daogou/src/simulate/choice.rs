@@ -4,6 +4,7 @@ use daogou_nn::rng::Rng;
 
 use super::world::{C, DAY, cumulative, draw};
 use super::{CATEGORIES, Impression, Item, Seen, Session, User, World, domain};
+use crate::metrics::logloss::sigmoid;
 
 /// Probability that a session wants what the session before wanted; else the wish is drawn from the person's taste.
 /// (A discrete autoregressive process of order 1: shares over time stay those of the taste.)
@@ -15,6 +16,9 @@ const FOLLOW_UP_SECONDS: i64 = 14 * DAY;
 const ENTERS_BY_INTENT: f64 = 0.7;
 /// Share of sessions that come through a promotion.
 const PROMO: f64 = 0.15;
+
+/// Added to the liking of the category that the session is about.
+const INTENT: f64 = 0.9;
 
 /// Draws what a session is about.
 pub(super) fn open_session(
@@ -85,10 +89,9 @@ impl<'a> Taste<'a> {
             + click_without_category(self.user, item, self.novelty(item, unseen))
     }
 
-    /// How novel an item is, around 0.
     #[inline]
     fn novelty(&self, item: &Item, unseen: bool) -> f64 {
-        item.obscurity - 0.5 + if unseen { 0.5 * self.unseen } else { -0.5 * self.unseen }
+        novelty(item, if unseen { 0.5 * self.unseen } else { -0.5 * self.unseen })
     }
 
     /// Logit of a purchase after a click.
@@ -104,9 +107,6 @@ impl<'a> Taste<'a> {
             - 0.2 * f64::from(user.novelty) * self.novelty(item, unseen)
     }
 }
-
-/// Added to the liking of the category that the session is about.
-const INTENT: f64 = 0.9;
 
 fn category_liking(share: f64) -> f64 {
     0.45 * ((share + 0.02) / (1.0 / C as f64 + 0.02)).ln()
@@ -128,13 +128,15 @@ fn price_fit(user: &User, item: &Item) -> f64 {
     f64::from(user.price_sensitivity) * over * (-2.0 * over - 0.25)
 }
 
+/// How novel an item is to a person, around 0.
+#[inline]
+fn novelty(item: &Item, unseen: f64) -> f64 {
+    item.obscurity - 0.5 + unseen
+}
+
 #[inline]
 fn dot(weights: &[f32; 4], specs: &[f64; 4]) -> f64 {
     (0..4).map(|s| f64::from(weights[s]) * specs[s]).sum()
-}
-
-pub(super) fn sigmoid(logit: f64) -> f64 {
-    1.0 / (1.0 + (-logit).exp())
 }
 
 /// Shows a list to a person: fills in the truth of every row, then draws clicks and purchases.
@@ -169,7 +171,7 @@ pub(super) fn respond(
         row.would_buy = rng.uniform() < row.conversion;
         row.purchase_after = (row.clicked && row.would_buy).then(|| {
             let mean = if rng.uniform() < 0.6 { 20.0 * 60.0 } else { 2.5 * DAY as f64 };
-            (-(1.0 - rng.uniform()).ln() * mean).ceil() as i64
+            1 + (-(1.0 - rng.uniform()).ln() * mean) as i64
         });
     }
 }
@@ -189,7 +191,7 @@ pub(super) fn equal_exposure_mix(world: &World, user: &User) -> [f64; C] {
         let share = f64::from(user.taste[c]);
         let logit = world.options().click_intercept
             + 0.85 * category_liking(share)
-            + click_without_category(user, item, item.obscurity - 0.5 + 0.5 * world.options().unseen);
+            + click_without_category(user, item, novelty(item, 0.5 * world.options().unseen));
         sums[c] += share * sigmoid(logit + 0.85 * INTENT) + (1.0 - share) * sigmoid(logit);
     }
     let rates: [f64; C] = std::array::from_fn(|c| sums[c] / f64::from(counts[c].max(1)));

@@ -16,6 +16,8 @@ pub mod oracle;
 mod output;
 mod policy;
 mod schedule;
+#[cfg(test)]
+mod tests;
 mod world;
 
 use std::path::Path;
@@ -256,8 +258,7 @@ fn simulate(world: &World, each: &mut dyn FnMut(&Shown) -> Result<()>) -> Result
     let mut memory = vec![Memory::default(); world.users().len()];
     let mut policy = policy::Policy::new(world);
     let mut shown = Shown::default();
-    let (request_seed, luck_seed) =
-        (domain(options.seed, "request"), domain(options.seed, "luck"));
+    let (request_seed, luck_seed) = (domain(options.seed, "request"), domain(options.seed, "luck"));
     for (request, visit) in visits.iter().enumerate() {
         let request = request as u64;
         let user = &world.users()[visit.user as usize];
@@ -280,7 +281,8 @@ fn simulate(world: &World, each: &mut dyn FnMut(&Shown) -> Result<()>) -> Result
         shown.promo = session.promo;
         shown.entry = session.entry;
         shown.random = random;
-        policy.choose(&mut rng, visit.time, &taste, random, &memory.seen, &mut shown.rows);
+        policy.weigh(&mut rng, visit.time, &taste, random, &memory.seen);
+        policy.draw(&mut rng, &mut shown.rows);
         let luck = mix(luck_seed ^ mix(request));
         choice::respond(world, &taste, luck, &memory.seen, &mut shown.rows);
 

@@ -311,8 +311,7 @@ fn users(world: &World, ids: &[String]) -> Columns {
 
 fn oracle_users(world: &World, ids: &[String]) -> Columns {
     let users = world.users();
-    let mixes: Vec<[f64; C]> =
-        users.iter().map(|user| equal_exposure_mix(world, user)).collect();
+    let mixes: Vec<[f64; C]> = users.iter().map(|user| equal_exposure_mix(world, user)).collect();
     let mut columns = vec![
         ("user_id", texts(ids.iter().map(String::as_str))),
         ("novelty", numbers(users.iter().map(|user| f64::from(user.novelty)))),

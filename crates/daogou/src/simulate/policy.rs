@@ -46,15 +46,14 @@ impl<'a> Policy<'a> {
         }
     }
 
-    /// Fills `rows` with a list: items and propensities.
-    pub(super) fn choose(
+    /// Gathers candidates and gives each the weight it is drawn by.
+    pub(super) fn weigh(
         &mut self,
         rng: &mut Rng,
         time: i64,
         taste: &Taste<'_>,
         random: bool,
         seen: &Seen,
-        rows: &mut Vec<Impression>,
     ) {
         self.gather(rng, time, taste.intent());
         self.weights.clear();
@@ -67,6 +66,16 @@ impl<'a> Policy<'a> {
                 self.fame[i as usize] * (0.55 * click).exp()
             }));
         }
+    }
+
+    /// Candidates of this request and their weights.
+    #[cfg(test)]
+    pub(super) fn weighed(&self) -> (&[u32], &[f64]) {
+        (&self.candidates, &self.weights)
+    }
+
+    /// Fills `rows` with a list of the weighed candidates: items and propensities.
+    pub(super) fn draw(&mut self, rng: &mut Rng, rows: &mut Vec<Impression>) {
         rows.clear();
         let k = self.world.options().k;
         plackett_luce(rng, &mut self.candidates, &mut self.weights, k, |item, propensity| {

@@ -35,8 +35,7 @@ pub(super) fn visits(world: &World) -> (Vec<Visit>, u64) {
     // The first day is a Monday.
     let days = cumulative((0..options.days).map(|day| if day % 7 >= 5 { WEEKEND } else { 1.0 }));
     let hours = cumulative(HOURS.into_iter());
-    let (visit_seed, pause_seed) =
-        (domain(options.seed, "visit"), domain(options.seed, "pause"));
+    let (visit_seed, pause_seed) = (domain(options.seed, "visit"), domain(options.seed, "pause"));
 
     let mut sessions: Vec<(u32, i64, u32, u32)> = Vec::new();
     let mut left = options.requests;

@@ -63,8 +63,9 @@ pub(super) const C: usize = CATEGORIES.len();
 /// Made-up brands, the best known first.
 pub(super) const BRANDS: [&str; 30] = [
     "Lumea", "Kairo", "Vanto", "Orbita", "Zephyra", "Hanlu", "Mirado", "Tessel", "Quanta", "Brisk",
-    "Yunque", "Solari", "Pixelle", "Nordell", "Calyx", "Ferro", "Amberly", "Juno", "Ridge", "Oktav",
-    "Wavely", "Drift", "Emberon", "Silka", "Tundra", "Ivora", "Locus", "Marlow", "Puffin", "Xenia",
+    "Yunque", "Solari", "Pixelle", "Nordell", "Calyx", "Ferro", "Amberly", "Juno", "Ridge",
+    "Oktav", "Wavely", "Drift", "Emberon", "Silka", "Tundra", "Ivora", "Locus", "Marlow", "Puffin",
+    "Xenia",
 ];
 
 const SELLERS: usize = 150;
@@ -150,8 +151,7 @@ impl World {
     /// Makes the world of these options.
     pub fn new(options: &Options) -> Self {
         let brand_sizes = zipf(BRANDS.len());
-        let (items_seed, users_seed) =
-            (domain(options.seed, "item"), domain(options.seed, "user"));
+        let (items_seed, users_seed) = (domain(options.seed, "item"), domain(options.seed, "user"));
         let mut brand_rng = Rng::new(domain(options.seed, "brand"), 0);
         let brand_tiers: [f64; BRANDS.len()] = std::array::from_fn(|_| 0.35 * brand_rng.normal());
 
@@ -197,9 +197,8 @@ impl World {
             .collect();
         let total: f64 = items.iter().map(|item| item.popularity).sum();
         let mut by_popularity: Vec<usize> = (0..items.len()).collect();
-        by_popularity.sort_by(|&a, &b| {
-            items[a].popularity.total_cmp(&items[b].popularity).then(a.cmp(&b))
-        });
+        by_popularity
+            .sort_by(|&a, &b| items[a].popularity.total_cmp(&items[b].popularity).then(a.cmp(&b)));
         let n = items.len() as f64;
         for (rank, &item) in by_popularity.iter().enumerate() {
             items[item].obscurity = 1.0 - (rank as f64 + 0.5) / n;
@@ -254,8 +253,8 @@ fn user(rng: &mut Rng, brand_sizes: &[f64], relatedness: f64) -> User {
         std::array::from_fn(|_| (0.35 * rng.normal()) as f32)
     };
     let mix = |shared: f32, other: f32| {
-        (relatedness * f64::from(shared) + (1.0 - relatedness * relatedness).sqrt() * f64::from(other))
-            as f32
+        (relatedness * f64::from(shared)
+            + (1.0 - relatedness * relatedness).sqrt() * f64::from(other)) as f32
     };
     let mut brands = own(rng);
     let other = own(rng);
