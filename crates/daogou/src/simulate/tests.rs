@@ -387,14 +387,14 @@ fn the_true_mix_is_that_of_clicks_under_equal_exposure() {
         for round in 0..30_000u32 {
             let session = choice::open_session(&world, user, round, world::START, None, None);
             let taste = Taste::new(&world, user, &session);
-            for c in 0..world::C {
+            for (c, clicks) in clicks.iter_mut().enumerate() {
                 let item = loop {
                     let item = &world.items()[rng.below(300) as usize];
                     if item.category as usize == c {
                         break item;
                     }
                 };
-                clicks[c] += crate::metrics::logloss::sigmoid(taste.click(item, true));
+                *clicks += crate::metrics::logloss::sigmoid(taste.click(item, true));
             }
         }
         let total: f64 = clicks.iter().sum();
@@ -530,7 +530,7 @@ fn tables_fit_together() {
     assert_eq!(weekday[0], 0);
     assert_eq!(click.iter().sum::<i32>() as u64, summary.clicks);
     assert_eq!(purchase.iter().sum::<i32>() as u64, summary.purchases);
-    let random = whole(&log, "random_slice").iter().sum::<i32>() as f64 / 90_000.0;
+    let random = f64::from(whole(&log, "random_slice").iter().sum::<i32>()) / 90_000.0;
     assert!((random - 0.05).abs() < 0.008, "{random}");
     for lists in item.chunks(10) {
         assert!(different(lists));

@@ -245,9 +245,9 @@ fn user(rng: &mut Rng, brand_sizes: &[f64], relatedness: f64) -> User {
     let price_sensitivity = (-0.35 * income + 0.3 * rng.normal()).exp();
     let budget = 0.35 * income;
     let guess = budget + 0.15 * rng.normal();
-    let mut taste: [f64; C] = std::array::from_fn(|c| gamma(rng, 6.0 * CATEGORIES[c].share + 0.05));
+    let taste: [f64; C] = std::array::from_fn(|c| gamma(rng, 6.0 * CATEGORIES[c].share + 0.05));
     let total: f64 = taste.iter().sum();
-    taste.iter_mut().for_each(|share| *share /= total);
+    let taste = taste.map(|share| (share / total) as f32);
     let owned_brand = draw(brand_sizes, rng.uniform()) as u8;
     let own = |rng: &mut Rng| -> [f32; BRANDS.len()] {
         std::array::from_fn(|_| (0.35 * rng.normal()) as f32)
@@ -271,7 +271,7 @@ fn user(rng: &mut Rng, brand_sizes: &[f64], relatedness: f64) -> User {
         budget_bucket: ((guess + 0.675) / 0.15).clamp(0.0, 8.0) as u8,
         registered_days: (-(1.0 - rng.uniform()).ln() * 400.0) as u32,
         activity: (0.8 * rng.normal()).exp(),
-        taste: taste.map(|share| share as f32),
+        taste,
         price_sensitivity: price_sensitivity as f32,
         budget: budget as f32,
         novelty: novelty as f32,
@@ -296,7 +296,9 @@ pub(super) fn cumulative(sizes: impl Iterator<Item = f64>) -> Vec<f64> {
         })
         .collect();
     let total = *sums.last().expect("at least one size");
-    sums.iter_mut().for_each(|sum| *sum /= total);
+    for sum in &mut sums {
+        *sum /= total;
+    }
     sums
 }
 
