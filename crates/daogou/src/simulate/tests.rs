@@ -65,7 +65,8 @@ fn values_are_those_of_the_reference_measurement() {
 fn check_values(log: &Log) {
     let summary = &log.summary;
     let items = log.world.items();
-    // A fresh catalogue of 3,000 items moves these numbers a little; the tolerances are twice the spread over seeds.
+    // A fresh catalogue of 3,000 items moves these numbers a little; the tolerances are two to four standard
+    // deviations over seeds.
     let near = |what: &str, got: f64, wanted: f64, tolerance: f64| {
         assert!(
             (got - wanted).abs() <= tolerance,
