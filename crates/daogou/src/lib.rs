@@ -7,5 +7,6 @@ pub mod lists;
 pub mod metrics;
 pub mod models;
 pub mod schema;
+pub mod simulate;
 
 pub use error::{Error, Result};

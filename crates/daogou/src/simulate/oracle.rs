@@ -1,0 +1,128 @@
+//! The best that any model could do on a simulated log.
+
+use std::fs::File;
+use std::path::Path;
+
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::{Float64Type, Int32Type, Int64Type, TimestampMillisecondType};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+use crate::metrics::ScoreOrder;
+use crate::metrics::auc::expected_auc;
+use crate::metrics::logloss::binary_entropy;
+use crate::{Error, Result};
+
+/// What a model that knew every true probability would reach on one task, on average over the draw of the labels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize)]
+pub struct Bound {
+    /// Highest expected AUC; `None` where the rows cannot have both classes.
+    pub auc: Option<f64>,
+    /// Lowest expected log loss, nats per row; `None` without rows.
+    pub logloss: Option<f64>,
+    /// Expected share of positives; `None` without rows.
+    pub rate: Option<f64>,
+    /// Rows.
+    pub n: u64,
+}
+
+impl Bound {
+    /// The bound of rows with these true probabilities.
+    pub fn of(probabilities: &[f64]) -> Self {
+        let n = probabilities.len();
+        let scores: Vec<f32> = probabilities.iter().map(|&p| p as f32).collect();
+        let mean = |of: &dyn Fn(f64) -> f64| {
+            (n > 0).then(|| probabilities.iter().map(|&p| of(p)).sum::<f64>() / n as f64)
+        };
+        Self {
+            auc: expected_auc(&ScoreOrder::new(&scores), probabilities),
+            logloss: mean(&binary_entropy),
+            rate: mean(&|p| p),
+            n: n as u64,
+        }
+    }
+
+    /// Share of the way from chance to the bound: `(AUC − ½) / (A* − ½)`. `None` where the bound is chance itself.
+    pub fn gap_closed(&self, auc: f64) -> Option<f64> {
+        self.auc.filter(|&best| best > 0.5).map(|best| (auc - 0.5) / (best - 0.5))
+    }
+}
+
+/// Bounds of the three impression-level questions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize)]
+pub struct Ceiling {
+    /// Click, over all impressions, position known.
+    pub ctr: Bound,
+    /// Purchase after a click, over the impressions that were clicked.
+    pub cvr: Bound,
+    /// Click and purchase, over all impressions.
+    pub ctcvr: Bound,
+}
+
+impl Ceiling {
+    /// The bounds over the requests of `dir/oracle.parquet` that `keep` wants, such as those of a test split: it is
+    /// given each row's request id and Unix time in seconds. Request ids count from 0 in order of time.
+    ///
+    /// Holds 24 bytes per kept impression; O(n).
+    pub fn read(dir: &Path, mut keep: impl FnMut(i64, i64) -> bool) -> Result<Self> {
+        let path = dir.join("oracle.parquet");
+        let file = File::open(&path).map_err(|error| Error::file(&path, error.to_string()))?;
+        let unreadable = |error: &dyn std::fmt::Display| {
+            Error::file(&path, format!("not an oracle table: {error}"))
+                .with_hint("`daogou simulate` writes this file; was it changed?")
+        };
+        let builder =
+            ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| unreadable(&error))?;
+        let names = ["request_id", "time", "p_click", "p_purchase_given_click", "click"];
+        let mask = ProjectionMask::columns(builder.parquet_schema(), names);
+        let reader = builder
+            .with_projection(mask)
+            .with_batch_size(1 << 16)
+            .build()
+            .map_err(|error| unreadable(&error))?;
+        let (mut click, mut bought, mut both) = (Vec::new(), Vec::new(), Vec::new());
+        for batch in reader {
+            let batch = batch.map_err(|error| unreadable(&error))?;
+            let columns = Columns::of(&batch)
+                .ok_or_else(|| unreadable(&"a column is missing or has another type"))?;
+            for row in 0..batch.num_rows() {
+                if !keep(columns.request[row], columns.time[row].div_euclid(1000)) {
+                    continue;
+                }
+                let (p, v) = (columns.p_click[row], columns.p_purchase[row]);
+                click.push(p);
+                both.push(p * v);
+                if columns.click[row] == 1 {
+                    bought.push(v);
+                }
+            }
+        }
+        Ok(Self { ctr: Bound::of(&click), cvr: Bound::of(&bought), ctcvr: Bound::of(&both) })
+    }
+}
+
+struct Columns<'a> {
+    request: &'a [i64],
+    time: &'a [i64],
+    p_click: &'a [f64],
+    p_purchase: &'a [f64],
+    click: &'a [i32],
+}
+
+impl<'a> Columns<'a> {
+    fn of(batch: &'a RecordBatch) -> Option<Self> {
+        let numbers = |name| {
+            let array = batch.column_by_name(name)?.as_primitive_opt::<Float64Type>()?;
+            Some(&array.values()[..])
+        };
+        Some(Self {
+            request: batch.column_by_name("request_id")?.as_primitive_opt::<Int64Type>()?.values(),
+            time: (batch.column_by_name("time")?)
+                .as_primitive_opt::<TimestampMillisecondType>()?
+                .values(),
+            p_click: numbers("p_click")?,
+            p_purchase: numbers("p_purchase_given_click")?,
+            click: batch.column_by_name("click")?.as_primitive_opt::<Int32Type>()?.values(),
+        })
+    }
+}
