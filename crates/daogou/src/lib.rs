@@ -2,6 +2,7 @@
 
 pub mod data;
 pub mod error;
+pub mod importers;
 pub mod schema;
 
 pub use error::{Error, Result};

@@ -1,6 +1,7 @@
 //! What a log means: the configuration file, its defaults and its checks.
 
 mod check;
+mod commented;
 pub mod config;
 
 pub use config::{
