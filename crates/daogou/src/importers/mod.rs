@@ -3,6 +3,12 @@
 //! An importer reads the files as their publishers gave them, writes `impressions.parquet` or `events.parquet`,
 //! `items.parquet` and `users.parquet` where the log has them, and a commented `daogou.toml` that works as it is.
 
+mod aliccp;
+mod aliexpress;
+mod census_income;
+mod jdata;
+mod movielens_100k;
+mod rees46;
 mod source;
 mod target;
 mod trivago2019;
@@ -11,7 +17,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::schema::Config;
+use crate::schema::{Columns, Config, DataConfig, EventsConfig, Negatives, Task, TaskKind};
 use crate::{Error, Result};
 use target::Staging;
 pub use target::Written;
@@ -26,7 +32,15 @@ pub struct Format {
 }
 
 /// Every format.
-pub const FORMATS: &[Format] = &[trivago2019::FORMAT];
+pub const FORMATS: &[Format] = &[
+    trivago2019::FORMAT,
+    jdata::FORMAT,
+    census_income::FORMAT,
+    movielens_100k::FORMAT,
+    rees46::FORMAT,
+    aliccp::FORMAT,
+    aliexpress::FORMAT,
+];
 
 /// What an importer wrote and how it is to be read.
 struct Imported {
@@ -66,6 +80,38 @@ pub fn import(format: &str, src: &Path, out: &Path) -> Result<ImportSummary> {
     let config = imported.config.to_commented_toml(&header, imported.comments);
     staging.commit(&config, &imported.tables)?;
     Ok(ImportSummary { format: found.name, tables: imported.tables, notes: imported.notes })
+}
+
+/// A configuration of an event log with the four tasks; features are the importer's.
+fn event_log(click: &[&str], purchase: &[&str]) -> Config {
+    let owned = |names: &[&str]| names.iter().map(|name| (*name).to_string()).collect();
+    let mut config = Config {
+        data: DataConfig {
+            events: vec!["events.parquet".into()],
+            items: Some("items.parquet".into()),
+            event_log: Some(EventsConfig {
+                click: owned(click),
+                purchase: owned(purchase),
+                purchase_window_days: 7.0,
+                negatives: Negatives::default(),
+            }),
+            ..DataConfig::default()
+        },
+        columns: Columns {
+            time: Some("time".into()),
+            event: Some("event".into()),
+            ..Columns::default()
+        },
+        tasks: vec![
+            Task::new("click", TaskKind::Binary),
+            Task::new("purchase", TaskKind::Binary),
+            Task::new("diversity", TaskKind::Distribution),
+            Task::new("novelty", TaskKind::Share),
+        ],
+        ..Config::default()
+    };
+    config.model.position_term = false;
+    config
 }
 
 #[cfg(test)]

@@ -94,7 +94,9 @@ fn text(path: &Path, delimiter: u8) -> Result<csv::Reader<Box<dyn Read>>> {
     } else {
         Box::new(file)
     };
-    Ok(csv::ReaderBuilder::new().delimiter(delimiter).from_reader(bytes))
+    // Tab-separated files quote nothing: a `"` there is part of the text.
+    let quoting = delimiter != b'\t';
+    Ok(csv::ReaderBuilder::new().delimiter(delimiter).quoting(quoting).from_reader(bytes))
 }
 
 fn row_error(path: &Path, error: &csv::Error) -> Error {

@@ -137,18 +137,28 @@ impl Table {
 
     /// Appends a row; its cells are in the order of the columns and of their types.
     pub(super) fn push(&mut self, cells: &[Cell<'_>]) -> Result<()> {
-        assert_eq!(cells.len(), self.builders.len(), "cells of a row of {}", self.name);
-        for (builder, cell) in self.builders.iter_mut().zip(cells) {
-            match (builder, cell) {
+        self.push_each(cells.iter().map(|cell| Ok(*cell)))
+    }
+
+    /// Appends a row of cells made one by one. After an error the table is of no use.
+    pub(super) fn push_each<'a>(
+        &mut self,
+        cells: impl Iterator<Item = Result<Cell<'a>>>,
+    ) -> Result<()> {
+        let mut filled = 0;
+        for cell in cells {
+            match (&mut self.builders[filled], cell?) {
                 (Builder::Text(builder), Cell::Text(value)) => builder.append_value(value),
-                (Builder::Int(builder), Cell::Int(value)) => builder.append_value(*value),
-                (Builder::Number(builder), Cell::Number(value)) => builder.append_value(*value),
+                (Builder::Int(builder), Cell::Int(value)) => builder.append_value(value),
+                (Builder::Number(builder), Cell::Number(value)) => builder.append_value(value),
                 (Builder::Text(builder), Cell::Missing) => builder.append_null(),
                 (Builder::Int(builder), Cell::Missing) => builder.append_null(),
                 (Builder::Number(builder), Cell::Missing) => builder.append_null(),
                 (_, cell) => unreachable!("{cell:?} in a column of another type of {}", self.name),
             }
+            filled += 1;
         }
+        assert_eq!(filled, self.builders.len(), "cells of a row of {}", self.name);
         self.rows += 1;
         self.buffered += 1;
         if self.buffered == BATCH { self.flush() } else { Ok(()) }
