@@ -4,10 +4,11 @@
 
 use std::path::Path;
 
-use super::source::{self, Rows};
+use super::source;
 use super::target::{Cell, Kind, Staging};
 use super::{Format, Imported};
 use crate::Result;
+use crate::rows::{Layout, Rows};
 use crate::schema::{
     Columns, Config, DataConfig, Feature, FeatureType, LabelSource, Side, SplitConfig, SplitMethod,
     Task, TaskKind,
@@ -87,7 +88,7 @@ fn import(src: &Path, out: &Staging) -> Result<Imported> {
         for (part, count) in parts.into_iter().zip(&mut counts) {
             let before = table.rows();
             for file in part {
-                let mut rows = Rows::open(file, b',', &names)?;
+                let mut rows = Rows::open(file, Layout::COMMAS, &names)?;
                 while rows.advance()? {
                     table.push_each(columns.iter().enumerate().map(|(i, (_, kind))| {
                         Ok(match kind {
@@ -193,7 +194,7 @@ mod tests {
                 name if name.starts_with('D') => "0.25".into(),
                 name => format!("v{name}"),
             });
-            text += &format!("{labels},{}\n", cells.collect::<Vec<_>>().join(","));
+            text.push_str(&format!("{labels},{}\n", cells.collect::<Vec<_>>().join(",")));
         }
         text
     }

@@ -5,9 +5,10 @@
 
 use std::path::Path;
 
-use super::source::{self, Rows};
+use super::source;
 use super::target::{Cell, Kind, Staging};
 use super::{Format, Imported};
+use crate::rows::{Layout, Rows, header};
 use crate::schema::{
     Columns, Config, DataConfig, Feature, FeatureType, Side, SplitConfig, SplitMethod, Task,
     TaskKind,
@@ -29,7 +30,7 @@ fn import(src: &Path, out: &Staging) -> Result<Imported> {
     };
     let train = files("train")?;
     let test = if src.is_file() { Vec::new() } else { files("test").unwrap_or_default() };
-    let features: Vec<String> = source::header(&train[0], b',')?
+    let features: Vec<String> = header(&train[0], Layout::COMMAS)?
         .into_iter()
         .filter(|name| name.starts_with("categorical_") || name.starts_with("numerical_"))
         .collect();
@@ -61,7 +62,7 @@ fn import(src: &Path, out: &Staging) -> Result<Imported> {
         }
         let mut table = out.table(name, &columns)?;
         for file in files {
-            let mut rows = Rows::open(file, b',', &names)?;
+            let mut rows = Rows::open(file, Layout::COMMAS, &names)?;
             while rows.advance()? {
                 let head = [
                     Ok(Cell::Text(rows.id(0)?)),

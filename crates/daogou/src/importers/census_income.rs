@@ -5,9 +5,10 @@
 
 use std::path::Path;
 
-use super::source::{self, Rows};
+use super::source;
 use super::target::{Cell, Kind, Staging};
 use super::{Format, Imported};
+use crate::rows::{Layout, Rows, header};
 use crate::schema::{
     Config, DataConfig, Feature, FeatureType, Side, SplitConfig, SplitMethod, Task, TaskKind,
 };
@@ -27,7 +28,7 @@ const WEIGHT: &str = "instance_weight";
 fn import(src: &Path, out: &Staging) -> Result<Imported> {
     let part = |stem: &str| source::find(src, stem, |name| source::is(name, stem));
     let (train, test) = (part("train_nominal.csv")?, part("test_nominal.csv")?);
-    let features: Vec<String> = source::header(&train, b',')?
+    let features: Vec<String> = header(&train, Layout::COMMAS)?
         .into_iter()
         .filter(|name| !LABELS.contains(&name.as_str()) && name != WEIGHT)
         .collect();
@@ -56,7 +57,7 @@ fn import(src: &Path, out: &Staging) -> Result<Imported> {
                 ("never_married", Kind::Int),
             ],
         )?;
-        let mut rows = Rows::open(file, b',', &columns)?;
+        let mut rows = Rows::open(file, Layout::COMMAS, &columns)?;
         while rows.advance()? {
             let user = format!("{prefix}-{}", table.rows() + 1);
             let income = match rows.text(0).trim() {

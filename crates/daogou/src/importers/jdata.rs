@@ -7,9 +7,10 @@ use std::path::Path;
 
 use rustc_hash::FxHashMap;
 
-use super::source::{self, Rows};
+use super::source;
 use super::target::{Cell, Kind, Staging};
 use super::{Format, Imported, event_log};
+use crate::rows::{Layout, Rows};
 use crate::schema::{Config, Feature, FeatureType, Side, Transform};
 use crate::{Error, Result};
 
@@ -52,7 +53,7 @@ fn import(src: &Path, out: &Staging) -> Result<Imported> {
     let mut unknown = 0_u64;
     for log in &logs {
         let columns = ["user_id", "sku_id", "action_time", "type", "sessionId"];
-        let mut rows = Rows::open(log, b',', &columns)?;
+        let mut rows = Rows::open(log, Layout::COMMAS, &columns)?;
         while rows.advance()? {
             let event = match rows.text(3) {
                 "1" => "view",
@@ -121,7 +122,7 @@ fn products(src: &Path) -> Result<FxHashMap<String, Product>> {
         source::find(src, &format!("*{suffix} file"), |name| source::ends(name, suffix))
     };
     let mut relations: FxHashMap<String, usize> = FxHashMap::default();
-    let mut rows = Rows::open(&part(".relation2id")?, b'\t', &["relation", "id"])?;
+    let mut rows = Rows::open(&part(".relation2id")?, Layout::TABS, &["relation", "id"])?;
     while rows.advance()? {
         if let Some(at) = RELATIONS.iter().position(|name| *name == rows.text(0)) {
             relations.insert(rows.id(1)?.into(), at);
@@ -129,7 +130,7 @@ fn products(src: &Path) -> Result<FxHashMap<String, Product>> {
     }
 
     let mut names: FxHashMap<String, (String, bool)> = FxHashMap::default();
-    let mut rows = Rows::open(&part(".entity2id")?, b'\t', &["entity", "id", "type"])?;
+    let mut rows = Rows::open(&part(".entity2id")?, Layout::TABS, &["entity", "id", "type"])?;
     while rows.advance()? {
         names.insert(rows.id(1)?.into(), (rows.id(0)?.into(), rows.text(2) == "item"));
     }
@@ -139,7 +140,7 @@ fn products(src: &Path) -> Result<FxHashMap<String, Product>> {
     }
 
     let graph = part(".kg2id")?;
-    let mut rows = Rows::open(&graph, b'\t', &["head", "tail", "relation"])?;
+    let mut rows = Rows::open(&graph, Layout::TABS, &["head", "tail", "relation"])?;
     while rows.advance()? {
         let Some(&at) = relations.get(rows.text(2)) else { continue };
         let (Some((sku, true)), Some((value, false))) =

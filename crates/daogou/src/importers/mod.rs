@@ -118,8 +118,8 @@ fn event_log(click: &[&str], purchase: &[&str]) -> Config {
 mod tests {
     use std::path::PathBuf;
 
-    use super::source::Rows;
     use super::*;
+    use crate::rows::{Layout, Rows};
 
     /// An import, for inspection.
     pub(super) struct Out {
@@ -131,7 +131,8 @@ mod tests {
     impl Out {
         /// Rows of a table: the cells of `columns` as text, joined by spaces.
         pub(super) fn rows(&self, table: &str, columns: &[&str]) -> Vec<String> {
-            let mut rows = Rows::open(&self.directory.join(table), b',', columns).unwrap();
+            let mut rows =
+                Rows::open(&self.directory.join(table), Layout::COMMAS, columns).unwrap();
             let mut found = Vec::new();
             while rows.advance().unwrap() {
                 let cells: Vec<_> = (0..columns.len()).map(|i| rows.text(i)).collect();
@@ -166,7 +167,7 @@ mod tests {
         for file in
             data.impressions.iter().chain(&data.events).chain(&data.items).chain(&data.users)
         {
-            names.extend(source::header(&out.join(file), b',').unwrap());
+            names.extend(crate::rows::header(&out.join(file), Layout::COMMAS).unwrap());
         }
         let columns = &config.columns;
         let roles = [
@@ -182,12 +183,12 @@ mod tests {
             .tasks
             .iter()
             .filter(|task| task.kind == crate::schema::TaskKind::Binary && data.events.is_empty())
-            .map(|task| task.label());
+            .map(crate::schema::Task::label);
         let features = config
             .features
             .iter()
             .filter(|f| f.kind != crate::schema::FeatureType::History)
-            .map(|f| f.column());
+            .map(crate::schema::Feature::column);
         for column in roles
             .into_iter()
             .flatten()
@@ -211,7 +212,10 @@ mod tests {
         if found.is_dir() {
             return Some(found);
         }
-        eprintln!("skipped: no {}", found.display());
+        #[allow(clippy::print_stderr)]
+        {
+            eprintln!("skipped: no {}", found.display());
+        }
         None
     }
 

@@ -7,10 +7,11 @@ use std::path::Path;
 
 use rustc_hash::FxHashMap;
 
-use super::source::{self, Rows};
+use super::source;
 use super::target::{Cell, Kind, Staging};
 use super::{Format, Imported, event_log};
 use crate::Result;
+use crate::rows::{Layout, Rows};
 use crate::schema::{Config, Feature, FeatureType, Side, Transform};
 
 pub(super) const FORMAT: Format = Format {
@@ -34,7 +35,8 @@ fn import(src: &Path, out: &Staging) -> Result<Imported> {
             ("event", Kind::Text),
         ],
     )?;
-    let mut rows = Rows::open(&inter, b'\t', &["user_id", "item_id", "rating", "timestamp"])?;
+    let mut rows =
+        Rows::open(&inter, Layout::TABS, &["user_id", "item_id", "rating", "timestamp"])?;
     while rows.advance()? {
         let rating = rows.number(2)?;
         if !(0.5..=5.0).contains(&rating) {
@@ -53,7 +55,7 @@ fn import(src: &Path, out: &Staging) -> Result<Imported> {
 
     let columns = ["item_id", "movie_title", "release_year", "class"];
     let mut films: FxHashMap<String, u32> = FxHashMap::default();
-    let mut rows = Rows::open(&item, b'\t', &columns)?;
+    let mut rows = Rows::open(&item, Layout::TABS, &columns)?;
     while rows.advance()? {
         for genre in rows.text(3).split_whitespace() {
             *films.entry(genre.into()).or_default() += 1;
@@ -69,7 +71,7 @@ fn import(src: &Path, out: &Staging) -> Result<Imported> {
             ("genre", Kind::Text),
         ],
     )?;
-    let mut rows = Rows::open(&item, b'\t', &columns)?;
+    let mut rows = Rows::open(&item, Layout::TABS, &columns)?;
     while rows.advance()? {
         let genres: Vec<&str> = rows.text(3).split_whitespace().collect();
         let main = genres.iter().min_by_key(|genre| (films[**genre], **genre));
@@ -91,7 +93,7 @@ fn import(src: &Path, out: &Staging) -> Result<Imported> {
             ("occupation", Kind::Text),
         ],
     )?;
-    let mut rows = Rows::open(&user, b'\t', &["user_id", "age", "gender", "occupation"])?;
+    let mut rows = Rows::open(&user, Layout::TABS, &["user_id", "age", "gender", "occupation"])?;
     while rows.advance()? {
         users.push(&[
             Cell::Text(rows.id(0)?),

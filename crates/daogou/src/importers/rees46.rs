@@ -4,10 +4,11 @@ use std::path::Path;
 
 use rustc_hash::FxHashMap;
 
-use super::source::{self, Rows};
+use super::source;
 use super::target::{Cell, Kind, Staging};
 use super::{Format, Imported, event_log};
 use crate::Result;
+use crate::rows::{Layout, Rows};
 use crate::schema::{Config, Feature, FeatureType, Side, Transform};
 
 pub(super) const FORMAT: Format = Format {
@@ -41,7 +42,7 @@ fn import(src: &Path, out: &Staging) -> Result<Imported> {
     for file in &files {
         let mut rows = Rows::open(
             file,
-            b',',
+            Layout::COMMAS,
             &[
                 "user_id",
                 "product_id",
@@ -55,10 +56,10 @@ fn import(src: &Path, out: &Staging) -> Result<Imported> {
             ],
         )?;
         while rows.advance()? {
-            let event = match rows.text(3) {
-                event @ ("view" | "cart" | "remove_from_cart" | "purchase") => event,
-                _ => return Err(rows.cell(3, "view, cart, remove_from_cart or purchase")),
-            };
+            let event = rows.text(3);
+            if !matches!(event, "view" | "cart" | "remove_from_cart" | "purchase") {
+                return Err(rows.cell(3, "view, cart, remove_from_cart or purchase"));
+            }
             events.push(&[
                 Cell::Text(rows.id(0)?),
                 Cell::Text(rows.id(1)?),

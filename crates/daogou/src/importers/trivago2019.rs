@@ -8,10 +8,12 @@ use std::path::Path;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::source::{self, Rows};
+use super::source;
 use super::target::{Cell, Kind, Staging, Table};
 use super::{Format, Imported};
 use crate::Result;
+use crate::civil::midnight;
+use crate::rows::{Layout, Rows};
 use crate::schema::{
     Columns, Config, DataConfig, Feature, FeatureType, LabelSource, Side, Task, TaskKind, Transform,
 };
@@ -130,7 +132,7 @@ fn import(src: &Path, out: &Staging) -> Result<Imported> {
     for file in &files {
         let mut rows = Rows::open(
             file,
-            b',',
+            Layout::COMMAS,
             &[
                 "user_id",
                 "session_id",
@@ -325,7 +327,7 @@ impl Import {
         }
         let whole_days = self.first.div_euclid(86_400) < self.last.div_euclid(86_400);
         Ok(Imported {
-            config: config(whole_days.then(|| source::midnight(self.last))),
+            config: config(whole_days.then(|| midnight(self.last))),
             header: "Hotel lists of the RecSys Challenge 2019: a request is what was on the screen at a clickout.",
             comments: COMMENTS,
             tables: vec![self.table.finish()?, items.finish()?],
