@@ -3,6 +3,7 @@
 mod check;
 mod commented;
 pub mod config;
+pub mod infer;
 
 pub use config::{
     Backbone, Columns, Config, DataConfig, DenseOptimizer, EventsConfig, Feature, FeatureType,
