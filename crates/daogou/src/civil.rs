@@ -49,8 +49,8 @@ pub(crate) fn instant(text: &str) -> Option<i64> {
             if hours.len() != 2 || minutes.len() != 2 {
                 return None;
             }
-            sign * (hours.parse::<u8>().ok()? as i64 * 3600
-                + minutes.parse::<u8>().ok()? as i64 * 60)
+            sign * (i64::from(hours.parse::<u8>().ok()?) * 3600
+                + i64::from(minutes.parse::<u8>().ok()?) * 60)
         }
     };
     Some(date + hour * 3600 + minute * 60 + second - offset)

@@ -194,7 +194,7 @@ mod tests {
                 name if name.starts_with('D') => "0.25".into(),
                 name => format!("v{name}"),
             });
-            text.push_str(&format!("{labels},{}\n", cells.collect::<Vec<_>>().join(",")));
+            text.extend([labels, ",", &cells.collect::<Vec<_>>().join(","), "\n"]);
         }
         text
     }

@@ -439,9 +439,10 @@ mod tests {
             ("s2", 1, DAY + 86_400, "clickout item", "z", "a,70"),
         ] {
             let (items, prices) = list.split_once(',').unwrap_or(("", ""));
-            text += &format!(
+            let row = format!(
                 "u,{session},{time},{step},{action},{reference},DE,Berlin,mobile,Hotel|WiFi,{items},{prices}\n"
             );
+            text.push_str(&row);
         }
         text
     }

@@ -87,20 +87,20 @@ fn files_by_part(files: &[PathBuf]) -> Result<Files> {
         let has =
             |words: &[&str]| files.len() > 1 && words.iter().any(|word| stem.starts_with(word));
         let place = match (has(ITEMS), has(USERS)) {
-            (true, _) => &mut found.items,
-            (_, true) => &mut found.users,
-            _ => {
-                found.log.push(file.clone());
-                &mut None
-            }
+            (true, _) => Some(&mut found.items),
+            (_, true) => Some(&mut found.users),
+            _ => None,
         };
-        if has(ITEMS) || has(USERS) {
-            if let Some(other) = place.replace(file.clone()) {
+        match place {
+            None => found.log.push(file.clone()),
+            Some(Some(other)) => {
+                let other = other.display();
                 return Err(Error::file(
                     file,
-                    format!("a second file of this kind besides {}", other.display()),
+                    format!("a second file of this kind besides {other}"),
                 ));
             }
+            Some(place) => *place = Some(file.clone()),
         }
         if rows::is_delimited(file) {
             let here = sniff(file)?;
@@ -150,6 +150,9 @@ fn sniff(file: &Path) -> Result<u8> {
     let (best, _) = counts.into_iter().rev().max_by_key(|(_, count)| *count).unwrap_or((b',', 0));
     Ok(best)
 }
+
+/// Share of the rows that must agree before a column is said to depend on an id.
+const SAME: f64 = 0.999;
 
 struct Inference {
     config: Config,
@@ -458,7 +461,7 @@ impl Inference {
                 continue;
             }
             let name = self.log.names[at].clone();
-            if let Some(kind) = self.input(&name, &self.log.columns[at], self.log.rows) {
+            if let Some(kind) = Self::input(&name, &self.log.columns[at], self.log.rows) {
                 match kind {
                     Ok(feature) => {
                         let side = self.side(at);
@@ -471,7 +474,7 @@ impl Inference {
     }
 
     /// How a column is read, or why it is left out; nothing for unnamed row numbers. The side is not decided here.
-    fn input(&self, name: &str, column: &Profile, rows: usize) -> Option<Result<Feature, String>> {
+    fn input(name: &str, column: &Profile, rows: usize) -> Option<Result<Feature, String>> {
         let filled = column.filled(rows);
         let plain = names::plain(name);
         if names::is(Part::Outcome, name) {
@@ -499,14 +502,13 @@ impl Inference {
         if !numeric && column.distinct * 10 > filled * 9 && rows >= 50 {
             return Some(Err(format!("`{name}` differs in nearly every row: left out")));
         }
+        let is_price = names::is(Part::Price, name);
+        let few = column.whole == filled && column.distinct <= 12 && rows >= 50;
         let mut feature = Feature::new(name, Side::Impression, FeatureType::Id);
-        if numeric
-            && !names::is_nominal(name)
-            && !(column.whole == filled && column.distinct <= 12 && rows >= 50)
-        {
+        if numeric && (is_price || !(names::is_nominal(name) || few)) {
             feature.kind = FeatureType::Number;
             let skewed = column.min >= 0.0 && column.max > 20.0 * column.median.max(1.0);
-            if column.min >= 0.0 && (skewed || names::is(Part::Price, name)) {
+            if column.min >= 0.0 && (skewed || is_price) {
                 feature.transform = Some(Transform::Log1p);
             }
             if column.empty > 0 {
@@ -532,7 +534,6 @@ impl Inference {
             Side::Impression => None,
         };
         let share = |side| self.log.depends(at, &self.log.codes[key(side)?]);
-        const SAME: f64 = 0.999;
         let named = names::side(&name);
         if let Some(side) = named {
             if share(side).is_none_or(|share| share >= SAME) {
@@ -587,7 +588,7 @@ impl Inference {
                 ));
                 continue;
             }
-            match self.input(name, &sample.columns[at], sample.rows) {
+            match Self::input(name, &sample.columns[at], sample.rows) {
                 Some(Ok(feature)) => self.config.features.push(Feature { side, ..feature }),
                 Some(Err(note)) => self.notes.push(note),
                 None => {}
