@@ -4,7 +4,10 @@ mod civil;
 pub mod data;
 pub mod error;
 pub mod importers;
+pub mod lists;
+pub mod metrics;
 mod rows;
 pub mod schema;
+pub mod validate;
 
 pub use error::{Error, Result};

@@ -229,6 +229,28 @@ mod tests {
     }
 
     #[test]
+    fn imported_logs_validate() {
+        for (format, name) in [
+            ("trivago2019", "trivago2019"),
+            ("jdata", "jdata"),
+            ("census-income", "census-income"),
+            ("movielens-100k", "ml-100k"),
+            ("rees46", "rees46"),
+        ] {
+            let Some(src) = shared(name) else { continue };
+            let (_dir, out) = real(format, &src);
+            let findings = crate::validate::validate(&out.config, &out.directory).unwrap();
+            assert!(findings.passed(), "{format}: {findings:#?}");
+            for warning in &findings.warnings {
+                assert!(
+                    warning.contains("items table") || warning.contains("alone predicts"),
+                    "{format}: {warning}"
+                );
+            }
+        }
+    }
+
+    #[test]
     fn an_import_replaces_an_earlier_one() {
         let csv = "user_id,session_id,timestamp,step,action_type,reference,platform,city,device,current_filters,impressions,prices\n\
             u,s,1,1,clickout item,a,DE,Berlin,mobile,,a|b,7|8\n";

@@ -1,0 +1,184 @@
+//! Why these items: what each objective gained from each, and what the list promises.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Candidates, Heads, Objective, Weights};
+use crate::metrics::diversity::{category_entropy, kl_to_wanted};
+
+/// What an item adds to the value of its list, by objective, in units of utility.
+///
+/// For `diversity` and `novelty` it is what the list would lose if the item's slot were empty, so it does not depend
+/// on the order of the list; an item whose wish others fulfil as well gets little.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Contributions {
+    /// `w_click pCTR`.
+    pub click: f64,
+    /// `w_purchase pCTR pCVR`.
+    pub purchase: f64,
+    /// `w_revenue pCTR pCVR price`.
+    pub revenue: f64,
+    /// Loss of the calibration term without the item.
+    pub diversity: f64,
+    /// Loss of the novelty term without the item.
+    pub novelty: f64,
+}
+
+impl Contributions {
+    /// Their sum: what F loses if the item's slot is left empty.
+    pub fn total(&self) -> f64 {
+        self.click + self.purchase + self.revenue + self.diversity + self.novelty
+    }
+}
+
+/// What a list promises, if every item is looked at. `None` where a head, a price or a category is missing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ListSummary {
+    /// `Σ pCTR`.
+    pub expected_clicks: Option<f64>,
+    /// `Σ pCTR pCVR`.
+    pub expected_orders: Option<f64>,
+    /// `Σ pCTR pCVR price`, over items of known price.
+    pub expected_revenue: Option<f64>,
+    /// Divergence of the list's smoothed category mix from the wanted one, nats, over the list's own length.
+    pub kl: Option<f64>,
+    /// Share of novel items.
+    pub novelty: Option<f64>,
+    /// Entropy of the list's categories, nats.
+    pub entropy: Option<f64>,
+}
+
+/// Reasons for a list.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Explanation {
+    /// One per item, in list order.
+    pub items: Vec<Contributions>,
+    /// The list as a whole.
+    pub list: ListSummary,
+}
+
+/// Explains a list of candidates that some builder made under `objective`.
+pub fn explain(
+    list: &[u32],
+    candidates: &Candidates<'_>,
+    objective: &Objective<'_>,
+    weights: &Weights,
+    heads: &Heads<'_>,
+) -> Explanation {
+    let categories: Vec<u16> = list.iter().map(|&i| candidates.category(i)).collect();
+    let novel: f64 = list.iter().map(|&i| candidates.novel(i)).sum();
+    let mut expected = [Some(0.0); 3];
+    let items =
+        list.iter()
+            .zip(&categories)
+            .map(|(&item, &category)| {
+                let own = heads.expected(item);
+                for (sum, x) in expected.iter_mut().zip(own) {
+                    *sum = sum.zip(x).map(|(sum, x)| sum + x);
+                }
+                let mut weighted = own.into_iter().zip(weights.of_items()).map(|(x, weight)| {
+                    if weight > 0.0 { x.map_or(0.0, |x| weight * x) } else { 0.0 }
+                });
+                let mut next = || weighted.next().unwrap_or(0.0);
+                let others = categories.iter().filter(|c| **c == category).count() - 1;
+                let without = novel - candidates.novel(item);
+                Contributions {
+                    click: next(),
+                    purchase: next(),
+                    revenue: next(),
+                    diversity: objective.diversity_gain(category, others),
+                    novelty: objective.novelty_term(novel) - objective.novelty_term(without),
+                }
+            })
+            .collect();
+    let length = list.len();
+    let wished = length > 0 && !objective.wanted_mix.is_empty() && !candidates.category.is_empty();
+    Explanation {
+        items,
+        list: ListSummary {
+            expected_clicks: expected[0],
+            expected_orders: expected[1],
+            expected_revenue: expected[2],
+            kl: wished.then(|| {
+                kl_to_wanted(&categories, objective.wanted_mix, length, objective.smoothing)
+            }),
+            novelty: (length > 0 && !candidates.novel.is_empty()).then(|| novel / length as f64),
+            entropy: category_entropy(&categories),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn contributions_are_what_the_list_loses_and_the_summary_adds_up() {
+        let heads = Heads {
+            click: Some(&[0.5, 0.25, 0.5, 0.125]),
+            purchase: Some(&[0.5, 0.5, 0.25, 0.0]),
+            price: Some(&[10.0, 100.0, f32::NAN, 1.0]),
+        };
+        let weights =
+            Weights { click: 1.0, purchase: 2.0, revenue: 0.25, diversity: 0.5, novelty: 1.0 };
+        let mut utility = Vec::new();
+        weights.utility(&heads, 4, &mut utility).unwrap();
+        let candidates = Candidates {
+            utility: &utility,
+            category: &[0, 1, 0, u16::MAX],
+            novel: &[0.0, 1.0, 1.0, 0.0],
+            tie_break: &[0, 1, 2, 3],
+        };
+        let (lambda_diversity, lambda_novelty) = weights.lambdas(1.0);
+        let objective = Objective {
+            k: 4,
+            lambda_diversity,
+            lambda_novelty,
+            wanted_mix: &[0.5, 0.5],
+            wanted_novelty: 0.75,
+            smoothing: 0.01,
+        };
+        let list = [1, 0, 2, 3];
+        let explanation = explain(&list, &candidates, &objective, &weights, &heads);
+        let all = objective.value(&candidates, &list);
+        for (place, item) in explanation.items.iter().enumerate() {
+            let mut others = list.to_vec();
+            others.remove(place);
+            let loss = all - objective.value(&candidates, &others);
+            assert!((item.total() - loss).abs() < 1e-6, "{place}");
+        }
+        let lonely = explanation.items[0];
+        assert_eq!((lonely.click, lonely.purchase, lonely.revenue), (0.25, 0.25, 0.25 * 12.5));
+        assert!(lonely.diversity > explanation.items[1].diversity && lonely.novelty > 0.0);
+        assert_eq!(explanation.items[3].diversity, 0.0, "an unknown category serves no wish");
+        let summary = explanation.list;
+        assert_eq!(summary.expected_clicks, Some(1.375));
+        assert_eq!(summary.expected_orders, Some(0.5));
+        assert_eq!(summary.expected_revenue, Some(2.5 + 12.5));
+        assert_eq!(summary.novelty, Some(0.5));
+        let kl = -objective.breakdown(&candidates, &list).diversity / (4.0 * lambda_diversity);
+        assert!((summary.kl.unwrap() - kl).abs() < 1e-12);
+        assert!(summary.entropy.unwrap() > 0.6);
+    }
+
+    #[test]
+    fn what_is_missing_is_null() {
+        let candidates = Candidates { utility: &[1.0], category: &[], novel: &[], tie_break: &[0] };
+        let objective = Objective {
+            k: 1,
+            lambda_diversity: 0.0,
+            lambda_novelty: 0.0,
+            wanted_mix: &[],
+            wanted_novelty: 0.0,
+            smoothing: 0.01,
+        };
+        let weights = Weights { click: 1.0, ..Default::default() };
+        let heads = Heads { click: Some(&[1.0]), ..Default::default() };
+        let explanation = explain(&[0], &candidates, &objective, &weights, &heads);
+        let json = serde_json::to_value(&explanation).unwrap();
+        for name in ["expected_orders", "expected_revenue", "kl", "novelty", "entropy"] {
+            assert!(json["list"][name].is_null(), "{name}");
+        }
+        assert_eq!(json["list"]["expected_clicks"], 1.0);
+        assert_eq!(json["items"][0]["click"], 1.0);
+    }
+}
