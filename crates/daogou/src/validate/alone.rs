@@ -39,7 +39,7 @@ pub(super) fn of_codes(codes: &[u32], labels: &[u8]) -> Option<f64> {
 }
 
 fn enough(labels: &[u8]) -> Option<()> {
-    let ones = labels.iter().filter(|&&label| label == 1).count();
+    let ones: usize = labels.iter().map(|&label| usize::from(label)).sum();
     (ones >= LEAST && labels.len() - ones >= LEAST).then_some(())
 }
 

@@ -464,8 +464,9 @@ impl Inference {
             if let Some(kind) = Self::input(&name, &self.log.columns[at], self.log.rows) {
                 match kind {
                     Ok(feature) => {
-                        let side = self.side(at);
-                        self.config.features.push(Feature { side, ..feature });
+                        if let Some(side) = self.side(at) {
+                            self.config.features.push(Feature { side, ..feature });
+                        }
                     }
                     Err(note) => self.notes.push(note),
                 }
@@ -525,7 +526,10 @@ impl Inference {
     }
 
     /// What a column of the log describes: by its name where the values agree, else by what it depends on.
-    fn side(&mut self, at: usize) -> Side {
+    ///
+    /// In an event log sampled items have no cells of their own: what changes between a user's or an item's events
+    /// would tell viewed from sampled, and is left out unless its name is one of the context.
+    fn side(&mut self, at: usize) -> Option<Side> {
         let name = self.log.names[at].clone();
         let key = |side| match side {
             Side::Item => Some(self.item),
@@ -535,24 +539,35 @@ impl Inference {
         };
         let share = |side| self.log.depends(at, &self.log.codes[key(side)?]);
         let named = names::side(&name);
+        let is_event_log = self.config.data.event_log.is_some();
         if let Some(side) = named {
             if share(side).is_none_or(|share| share >= SAME) {
-                return side;
+                return Some(side);
             }
             let what = match side {
                 Side::Item => "item",
                 Side::User => "user",
                 _ => "request",
             };
-            self.notes.push(format!(
-                "`{name}` has several values for one {what}: read for each impression"
-            ));
-            return Side::Impression;
+            let several = format!("`{name}` has several values for one {what}");
+            let (side, text) = match (is_event_log, side) {
+                (false, _) => (Some(Side::Impression), "read for each impression"),
+                (true, Side::Item) => (Some(Side::Item), "the first is taken"),
+                (true, _) => (None, "left out"),
+            };
+            self.notes.push(format!("{several}: {text}"));
+            return side;
         }
-        [Side::Item, Side::User, Side::Context]
+        let found = [Side::Item, Side::User, Side::Context]
             .into_iter()
-            .find(|&side| share(side).is_some_and(|share| share >= SAME))
-            .unwrap_or(Side::Impression)
+            .find(|&side| share(side).is_some_and(|share| share >= SAME));
+        if found.is_none() && is_event_log {
+            self.notes.push(format!(
+                "`{name}` differs between events: left out; sampled items have no value of it"
+            ));
+            return None;
+        }
+        found.or(Some(Side::Impression))
     }
 
     fn side_table(&mut self, file: &Path, layout: Layout, side: Side) -> Result<()> {

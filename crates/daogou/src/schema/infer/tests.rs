@@ -172,9 +172,13 @@ fn a_price_that_changes_belongs_to_the_impression() {
 
 #[test]
 fn event_logs_and_side_tables() {
-    let mut events =
-        rows("event_time,event_type,product_id,user_id", "2024-01-0{k} 00:00:00,view,{i},{u}");
-    events.push_str("2024-01-06 00:00:00,purchase,1,1\n2024-01-06 00:00:00,cart,1,1\n");
+    let mut events = rows(
+        "event_time,event_type,product_id,user_id,user_session,discount,platform",
+        "2024-01-0{k} 00:00:00,view,{i},{u},s{r},0.{n},{c}",
+    );
+    events.push_str(
+        "2024-01-06 00:00:00,purchase,1,1,s1,0.5,1\n2024-01-06 00:00:00,cart,1,1,s1,0.5,1\n",
+    );
     let items = rows("product_id,name,brand,category_code,price", "{n},Thing {n},{b},{b},1{n}.5");
     let users = rows("user_id,age,gender", "{n},{k}{b},{c}");
     let found =
@@ -185,6 +189,11 @@ fn event_logs_and_side_tables() {
         (&["view".to_string()][..], &["purchase".to_string()][..])
     );
     assert_eq!(found.config.columns.title.as_deref(), Some("name"));
+    assert_eq!(feature(&found, "platform").side, Side::Context);
+    // What changes with each event would tell viewed items from sampled ones.
+    for name in ["user_session", "discount"] {
+        assert!(found.config.features.iter().all(|f| f.name != name), "{}", found.toml);
+    }
     assert_eq!(found.config.columns.category.as_deref(), Some("category_code"));
     assert_eq!(feature(&found, "brand").side, Side::Item);
     assert_eq!(
