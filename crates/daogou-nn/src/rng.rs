@@ -19,7 +19,8 @@ pub fn mix(mut z: u64) -> u64 {
 
 /// A stable hash of a name (FNV-1a), for streams named by text.
 pub fn hash(name: &str) -> u64 {
-    name.bytes().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3))
+    name.bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3))
 }
 
 impl Rng {
@@ -89,6 +90,10 @@ mod tests {
             uniform += rng.uniform();
         }
         let n = f64::from(n);
-        assert!((sum / n).abs() < 0.01 && (square / n - 1.0).abs() < 0.02 && (uniform / n - 0.5).abs() < 0.005);
+        assert!(
+            (sum / n).abs() < 0.01
+                && (square / n - 1.0).abs() < 0.02
+                && (uniform / n - 0.5).abs() < 0.005
+        );
     }
 }

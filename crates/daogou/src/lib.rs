@@ -6,6 +6,7 @@ pub mod error;
 pub mod importers;
 pub mod lists;
 pub mod metrics;
+pub mod models;
 mod rows;
 pub mod schema;
 pub mod validate;

@@ -1,0 +1,142 @@
+//! Gradients of looked-up rows, summed per row in sample order, then applied.
+//!
+//! Each row belongs to one thread, so no two threads write the same row, and the sum over a row's occurrences runs in
+//! the order (micro-batch, lookup, position), so the bits do not depend on the number of threads.
+
+use super::Table;
+use crate::batch::Micro;
+use crate::graph::Site;
+use crate::kernels::{self, vectorised};
+use crate::optim::TableStep;
+use crate::real::Real;
+
+/// Rows that go to one owner together: their slots fill a cache line, so owners do not share lines.
+const OWNED_TOGETHER: u32 = 16;
+
+const NONE: u32 = u32::MAX;
+
+/// Summed gradients of the rows one thread owns, of one table at a time. Grows to the largest batch seen.
+pub(crate) struct RowUpdate<T> {
+    /// Table row of each slot.
+    rows: Vec<u32>,
+    /// `[slots, dim]`.
+    sums: Vec<T>,
+}
+
+/// Slot of every row of a table in the update under way; [`NONE`] otherwise. One vector for all owners, each of which
+/// touches its own rows only.
+pub(crate) struct Slots {
+    of_row: Vec<u32>,
+}
+
+impl Slots {
+    pub(crate) fn new(rows: usize) -> Self {
+        Self { of_row: vec![NONE; rows] }
+    }
+}
+
+/// Raw access to one table for several owners at once.
+pub(crate) struct SharedTable<T> {
+    dim: usize,
+    rows: usize,
+    state_per_row: usize,
+    values: *mut T,
+    state: *mut T,
+    slots: *mut u32,
+}
+
+// SAFETY: owners reach disjoint rows only (see `RowUpdate::run`).
+unsafe impl<T: Send> Sync for SharedTable<T> {}
+// SAFETY: as above; it is only a set of pointers into memory borrowed for as long.
+unsafe impl<T: Send> Send for SharedTable<T> {}
+
+impl<T: Real> SharedTable<T> {
+    pub(crate) fn new(table: &mut Table<T>, slots: &mut Slots) -> Self {
+        Self {
+            dim: table.dim,
+            rows: table.rows,
+            state_per_row: table.state.len() / table.rows,
+            values: table.values.as_mut_ptr(),
+            state: table.state.as_mut_ptr(),
+            slots: slots.of_row.as_mut_ptr(),
+        }
+    }
+}
+
+impl<T: Real> RowUpdate<T> {
+    pub(crate) fn new() -> Self {
+        Self { rows: Vec::new(), sums: Vec::new() }
+    }
+
+    /// Applies `step` to the rows of `table` (number `index`) that `owner` of `owners` owns. Returns false where a
+    /// gradient is not finite.
+    ///
+    /// # Safety
+    /// `table` was made for this round from exclusively borrowed memory; every owner number is used by one thread.
+    pub(crate) unsafe fn run(
+        &mut self,
+        (table, index): (&SharedTable<T>, usize),
+        sites: &[Site],
+        micros: &[Micro<T>],
+        (owner, owners): (u32, u32),
+        step: &TableStep<T>,
+    ) -> bool {
+        let dim = table.dim;
+        self.rows.clear();
+        self.sums.clear();
+        vectorised(
+            #[inline(always)]
+            || {
+                for micro in micros {
+                    for (site, spec) in sites.iter().enumerate() {
+                        // A lookup that no loss reaches leaves no gradients.
+                        if spec.table.0 != index || micro.row_grads[site].is_empty() {
+                            continue;
+                        }
+                        let grads = micro.row_grads[site].chunks_exact(dim);
+                        for (&row, grad) in micro.ids[site].iter().zip(grads) {
+                            if owners > 1 && row / OWNED_TOGETHER % owners != owner {
+                                continue;
+                            }
+                            assert!((row as usize) < table.rows, "row {row} of {}", table.rows);
+                            // SAFETY: the row is in range and belongs to this owner.
+                            let slot = unsafe { &mut *table.slots.add(row as usize) };
+                            if *slot == NONE {
+                                *slot = self.rows.len() as u32;
+                                self.rows.push(row);
+                                self.sums.extend_from_slice(grad);
+                            } else {
+                                let start = *slot as usize * dim;
+                                kernels::add(&mut self.sums[start..start + dim], grad);
+                            }
+                        }
+                    }
+                }
+                let mut finite = true;
+                for (i, (&row, sum)) in
+                    self.rows.iter().zip(self.sums.chunks_exact(dim)).enumerate()
+                {
+                    if let Some(&ahead) = self.rows.get(i + 8) {
+                        let start = ahead as usize * dim;
+                        // SAFETY: `ahead` was checked when it was pushed.
+                        unsafe { kernels::prefetch_raw(table.values.add(start), dim) };
+                    }
+                    let row = row as usize;
+                    // SAFETY: the row is in range and belongs to this owner alone, values, state and slot.
+                    let (values, state) = unsafe {
+                        *table.slots.add(row) = NONE;
+                        (
+                            std::slice::from_raw_parts_mut(table.values.add(row * dim), dim),
+                            std::slice::from_raw_parts_mut(
+                                table.state.add(row * table.state_per_row),
+                                table.state_per_row,
+                            ),
+                        )
+                    };
+                    finite &= step.apply(values, state, sum);
+                }
+                finite
+            },
+        )
+    }
+}

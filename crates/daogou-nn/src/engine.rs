@@ -1,0 +1,430 @@
+//! Runs a model: forward, backward and updates, with the same bits whatever the number of threads.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::batch::Batch;
+use crate::embedding::{RowUpdate, SharedTable, Slots};
+use crate::graph::Model;
+use crate::kernels::{self, vectorised};
+use crate::layers::Pass;
+use crate::loss::LossSum;
+use crate::optim::{DenseOptimizer, DenseStep, TableOptimizer, TableStep};
+use crate::parameters::Parameters;
+use crate::real::Real;
+use crate::rng::mix;
+use crate::team::Team;
+use crate::workspace::Workspace;
+
+/// How an engine trains.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EngineConfig {
+    /// Seed of initial values and dropout.
+    pub seed: u64,
+    /// Threads. Never changes the result.
+    pub threads: usize,
+    /// Logical shards of a batch. Changes the order of additions, and so the bits: fixed per run, not per machine.
+    pub shards: usize,
+    /// Optimiser of dense parameters.
+    pub dense: DenseOptimizer,
+    /// Optimiser of tables.
+    pub tables: TableOptimizer,
+    /// Decoupled weight decay of dense parameters.
+    pub weight_decay: f64,
+    /// Decoupled weight decay of touched table rows.
+    pub table_weight_decay: f64,
+    /// Scales dense gradients down to this global norm; 0 turns it off.
+    pub clip_norm: f64,
+    /// Weight of each loss in the total; empty: all 1.
+    pub loss_weights: Vec<f64>,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        Self {
+            seed: 1,
+            threads: 1,
+            shards: 8,
+            dense: DenseOptimizer::Adam,
+            tables: TableOptimizer::RowwiseAdagrad,
+            weight_decay: 0.0,
+            table_weight_decay: 0.0,
+            clip_norm: 0.0,
+            loss_weights: Vec::new(),
+        }
+    }
+}
+
+/// Number and step sizes of one step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepSize {
+    /// Number of the step, from 1: keys dropout and Adam's correction.
+    pub step: u64,
+    /// Of dense parameters.
+    pub dense: f64,
+    /// Of tables.
+    pub tables: f64,
+}
+
+/// A loss or gradient that is not finite. Parameters are as before the step where a loss is at fault.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Diverged {
+    /// Number of the step.
+    pub step: u64,
+    /// Name of the loss; of all of them together, where a gradient is at fault.
+    pub loss: String,
+    /// `loss` or `gradient`.
+    pub quantity: &'static str,
+    /// What it was.
+    pub value: f64,
+}
+
+impl fmt::Display for Diverged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "step {}: {} of `{}` is {}", self.step, self.quantity, self.loss, self.value)
+    }
+}
+
+impl std::error::Error for Diverged {}
+
+/// State of one thread.
+struct Worker<T> {
+    workspace: Workspace<T>,
+    rows: RowUpdate<T>,
+}
+
+/// A model in training.
+pub struct Engine<T = f32> {
+    model: Model<T>,
+    config: EngineConfig,
+    parameters: Parameters<T>,
+    /// First and second state vector of dense parameters; empty where the optimiser has none.
+    dense_state: [Vec<T>; 2],
+    slots: Vec<Slots>,
+    shared: Vec<SharedTable<T>>,
+    /// Gradients of dense parameters per shard; the first becomes the total.
+    shard_grads: Vec<Vec<T>>,
+    workers: Vec<Worker<T>>,
+    team: Team,
+    scales: Vec<f64>,
+    losses: Vec<LossSum>,
+}
+
+/// Dense values one thread reduces or updates at a time.
+const CHUNK: usize = 4096;
+
+impl<T: Real> Engine<T> {
+    /// Initial values, and optimiser state at zero.
+    pub fn new(model: Model<T>, config: &EngineConfig) -> Self {
+        assert!(
+            config.loss_weights.is_empty() || config.loss_weights.len() == model.losses.len(),
+            "{} loss weights for {} losses",
+            config.loss_weights.len(),
+            model.losses.len()
+        );
+        let mut parameters = Parameters::new(&model, config.seed);
+        parameters.tables.iter_mut().for_each(|table| table.start(config.tables));
+        let state = |index| if config.dense.state_per_value() > index { model.n_values } else { 0 };
+        let threads = config.threads.max(1);
+        Self {
+            dense_state: [vec![T::ZERO; state(0)], vec![T::ZERO; state(1)]],
+            slots: model.tables.iter().map(|table| Slots::new(table.rows)).collect(),
+            shared: Vec::with_capacity(model.tables.len()),
+            shard_grads: vec![vec![T::ZERO; model.n_values]; config.shards.max(1)],
+            workers: (0..threads)
+                .map(|_| Worker { workspace: Workspace::new(&model), rows: RowUpdate::new() })
+                .collect(),
+            team: Team::new(threads),
+            scales: vec![0.0; model.losses.len()],
+            losses: vec![LossSum::default(); model.losses.len()],
+            config: config.clone(),
+            parameters,
+            model,
+        }
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Model<T> {
+        &self.model
+    }
+
+    /// What it has learned so far.
+    pub fn parameters(&self) -> &Parameters<T> {
+        &self.parameters
+    }
+
+    /// What it has learned so far, to be replaced.
+    pub fn parameters_mut(&mut self) -> &mut Parameters<T> {
+        &mut self.parameters
+    }
+
+    /// Its threads, for other work between steps.
+    pub fn team(&mut self) -> &mut Team {
+        &mut self.team
+    }
+
+    /// Model, parameters and threads at once, for evaluation between steps.
+    pub fn parts(&mut self) -> (&Model<T>, &Parameters<T>, &mut Team) {
+        (&self.model, &self.parameters, &mut self.team)
+    }
+
+    /// Losses of the last step, one per loss of the graph.
+    pub fn losses(&self) -> &[LossSum] {
+        &self.losses
+    }
+
+    /// Optimiser state by name, to be saved: `dense.0`, `dense.1`, `table.{name}`.
+    pub fn state(&self) -> impl Iterator<Item = (String, &[T])> {
+        let dense = self.dense_state.iter().enumerate();
+        let tables = self.parameters.tables.iter();
+        dense
+            .map(|(i, values)| (format!("dense.{i}"), values.as_slice()))
+            .chain(tables.map(|table| (format!("table.{}", table.name()), table.state.as_slice())))
+            .filter(|(_, values)| !values.is_empty())
+    }
+
+    /// The same, to be restored.
+    pub fn state_mut(&mut self) -> impl Iterator<Item = (String, &mut [T])> {
+        let dense = self.dense_state.iter_mut().enumerate();
+        let tables = self.parameters.tables.iter_mut();
+        dense
+            .map(|(i, values)| (format!("dense.{i}"), values.as_mut_slice()))
+            .chain(
+                tables.map(|table| (format!("table.{}", table.name()), table.state.as_mut_slice())),
+            )
+            .filter(|(_, values)| !values.is_empty())
+    }
+
+    /// Learns from one batch: the gradient of Σ weight · (Σ w·ℓ / Σ w over the batch), then one update.
+    ///
+    /// Allocates nothing once it has seen a batch of this size.
+    ///
+    /// # Errors
+    ///
+    /// Where a loss or a gradient is not finite.
+    ///
+    /// # Panics
+    ///
+    /// If the batch does not fit the model.
+    pub fn step(&mut self, batch: &mut Batch<T>, size: &StepSize) -> Result<(), Diverged> {
+        self.weigh(batch);
+        self.differentiate(batch, size.step);
+        self.sum_losses(batch, size.step)?;
+        let factor = self.reduce(size.step)?;
+        self.update(batch, size, factor)
+    }
+
+    /// Gradients of the last [`Engine::step`]'s kind without an update: dense ones, then `[rows, dim]` per lookup and
+    /// micro-batch in the batch. For gradient checks.
+    #[cfg(test)]
+    pub(crate) fn gradients(&mut self, batch: &mut Batch<T>) -> Vec<T> {
+        self.weigh(batch);
+        self.differentiate(batch, 1);
+        self.sum_losses(batch, 1).expect("finite losses");
+        self.reduce(1).expect("finite gradients");
+        self.shard_grads[0].clone()
+    }
+
+    /// Scale of each loss: its weight over the weight of the batch's rows.
+    fn weigh(&mut self, batch: &Batch<T>) {
+        for (index, (loss, scale)) in self.model.losses.iter().zip(&mut self.scales).enumerate() {
+            let total: f64 = match loss.weight {
+                Some(input) => batch
+                    .micros()
+                    .iter()
+                    .map(|m| m.inputs[input.0].iter().map(|w| w.f64()).sum::<f64>())
+                    .sum(),
+                None => batch.micros().iter().map(|m| m.rows[loss.domain.0] as f64).sum(),
+            };
+            let weight = self.config.loss_weights.get(index).copied().unwrap_or(1.0);
+            *scale = if total > 0.0 { weight / total } else { 0.0 };
+        }
+    }
+
+    /// Forward and backward of every micro-batch, shard by shard.
+    fn differentiate(&mut self, batch: &mut Batch<T>, step: u64) {
+        let Self { model, config, parameters, shard_grads, workers, team, scales, .. } = self;
+        let shards = shard_grads.len();
+        let micros = batch.micros_mut();
+        let count = micros.len();
+        let key = mix(config.seed ^ mix(step));
+        let (micros, workers) = (SendMut(micros.as_mut_ptr()), SendMut(workers.as_mut_ptr()));
+        team.for_each(shard_grads, |member, shard, grads| {
+            grads.fill(T::ZERO);
+            // SAFETY: a member number is used by one thread at a time.
+            let worker = unsafe { &mut *workers.at(member) };
+            for index in shard * count / shards..(shard + 1) * count / shards {
+                // SAFETY: the ranges of shards are disjoint and end at `count`.
+                let micro = unsafe { &mut *micros.at(index) };
+                micro.check(model, true);
+                let mut row_grads = std::mem::take(&mut micro.row_grads);
+                let mut sums = std::mem::take(&mut micro.losses);
+                let mut pass = Pass::new(
+                    model,
+                    parameters,
+                    micro,
+                    &mut row_grads,
+                    grads,
+                    &mut worker.workspace,
+                    Some(mix(key ^ index as u64)),
+                );
+                pass.forward();
+                pass.losses(Some(scales), &mut sums);
+                pass.backward();
+                micro.row_grads = row_grads;
+                micro.losses = sums;
+            }
+        });
+    }
+
+    fn sum_losses(&mut self, batch: &Batch<T>, step: u64) -> Result<(), Diverged> {
+        for (index, total) in self.losses.iter_mut().enumerate() {
+            *total = LossSum::default();
+            batch.micros().iter().for_each(|micro| total.add(micro.losses[index]));
+            if !total.sum.is_finite() {
+                let loss = self.model.losses[index].name.clone();
+                return Err(Diverged { step, loss, quantity: "loss", value: total.sum });
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds shard gradients in order into the first; returns the factor of gradient clipping.
+    fn reduce(&mut self, step: u64) -> Result<T, Diverged> {
+        let (first, others) = self.shard_grads.split_first_mut().expect("at least one shard");
+        let wrong = &AtomicBool::new(false);
+        let chunks = first.len().div_ceil(CHUNK);
+        let (target, count, len) = (SendMut(first.as_mut_ptr()), self.team.size(), first.len());
+        let others = &*others;
+        self.team.run(&|member| {
+            for chunk in (member..chunks).step_by(count) {
+                let range = chunk * CHUNK..len.min((chunk + 1) * CHUNK);
+                // SAFETY: chunks are disjoint and inside the vector, and each goes to one member.
+                let sum =
+                    unsafe { std::slice::from_raw_parts_mut(target.at(range.start), range.len()) };
+                vectorised(
+                    #[inline(always)]
+                    || {
+                        for other in others {
+                            kernels::add(sum, &other[range.clone()]);
+                        }
+                        if !kernels::dot(sum, sum).is_finite() {
+                            wrong.store(true, Ordering::Relaxed);
+                        }
+                    },
+                );
+            }
+        });
+        let wrong = wrong.load(Ordering::Relaxed);
+        if !wrong && self.config.clip_norm == 0.0 {
+            return Ok(T::ONE);
+        }
+        let square: f64 = first.iter().map(|g| g.f64() * g.f64()).sum();
+        let norm = square.sqrt();
+        if wrong || !norm.is_finite() {
+            return Err(Diverged {
+                step,
+                loss: self.all_losses(),
+                quantity: "gradient",
+                value: norm,
+            });
+        }
+        let clip = self.config.clip_norm;
+        Ok(T::of(if norm > clip { clip / norm } else { 1.0 }))
+    }
+
+    /// Updates dense parameters by the first shard's gradients, and the touched rows of tables.
+    fn update(&mut self, batch: &Batch<T>, size: &StepSize, factor: T) -> Result<(), Diverged> {
+        let Self {
+            model,
+            config,
+            parameters,
+            dense_state,
+            slots,
+            shared,
+            shard_grads,
+            workers,
+            team,
+            ..
+        } = self;
+        let dense = DenseStep::new(config.dense, size.dense, config.weight_decay, size.step);
+        let rows = TableStep {
+            optimizer: config.tables,
+            rate: T::of(size.tables),
+            keep: T::of(1.0 - size.tables * config.table_weight_decay),
+        };
+        shared.clear();
+        shared.extend(parameters.tables.iter_mut().zip(slots).map(|(t, s)| SharedTable::new(t, s)));
+        let (tables, grads) = (&*shared, &mut shard_grads[0]);
+        let (len, owners) = (grads.len(), team.size());
+        let chunks = len.div_ceil(CHUNK);
+        let (values, grads) = (SendMut(parameters.dense.as_mut_ptr()), SendMut(grads.as_mut_ptr()));
+        let lengths = [dense_state[0].len(), dense_state[1].len()];
+        let state = [SendMut(dense_state[0].as_mut_ptr()), SendMut(dense_state[1].as_mut_ptr())];
+        let workers = SendMut(workers.as_mut_ptr());
+        let wrong = AtomicBool::new(false);
+        team.run(&|member| {
+            for chunk in (member..chunks).step_by(owners) {
+                let (start, end) = (chunk * CHUNK, len.min((chunk + 1) * CHUNK));
+                let n = end - start;
+                // SAFETY: chunks are disjoint and inside the vectors, and each goes to one member; an optimiser
+                // without a state vector gets an empty slice of it.
+                let (values, grads, state) = unsafe {
+                    let part = |i: usize| {
+                        let (start, n) = if lengths[i] == 0 { (0, 0) } else { (start, n) };
+                        std::slice::from_raw_parts_mut(state[i].at(start), n)
+                    };
+                    (
+                        std::slice::from_raw_parts_mut(values.at(start), n),
+                        std::slice::from_raw_parts_mut(grads.at(start), n),
+                        [part(0), part(1)],
+                    )
+                };
+                vectorised(
+                    #[inline(always)]
+                    || {
+                        if factor != T::ONE {
+                            grads.iter_mut().for_each(|g| *g *= factor);
+                        }
+                        dense.apply(values, grads, state);
+                    },
+                );
+            }
+            // SAFETY: a member number is used by one thread.
+            let worker = unsafe { &mut *workers.at(member) };
+            for (index, table) in tables.iter().enumerate() {
+                let owner = (member as u32, owners as u32);
+                // SAFETY: `table` is from this call's exclusive borrow, and each member is one owner.
+                let finite = unsafe {
+                    worker.rows.run((table, index), &model.sites, batch.micros(), owner, &rows)
+                };
+                if !finite {
+                    wrong.store(true, Ordering::Relaxed);
+                }
+            }
+        });
+        parameters.transpose(team);
+        if wrong.load(Ordering::Relaxed) {
+            let loss = self.all_losses();
+            return Err(Diverged { step: size.step, loss, quantity: "gradient", value: f64::NAN });
+        }
+        Ok(())
+    }
+
+    fn all_losses(&self) -> String {
+        self.model.loss_names().collect::<Vec<_>>().join(" + ")
+    }
+}
+
+/// A pointer that several threads use, each on its own part.
+pub(crate) struct SendMut<T>(pub(crate) *mut T);
+
+// SAFETY: users reach disjoint parts only; each says why where it does.
+unsafe impl<T: Send> Sync for SendMut<T> {}
+
+impl<T> SendMut<T> {
+    pub(crate) fn at(&self, index: usize) -> *mut T {
+        // SAFETY: callers pass an index inside the allocation.
+        unsafe { self.0.add(index) }
+    }
+}

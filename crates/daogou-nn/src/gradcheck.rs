@@ -1,0 +1,286 @@
+//! Every op, loss and table against central differences in `f64`.
+
+use crate::batch::Batch;
+use crate::engine::{Engine, EngineConfig};
+use crate::graph::{DomainId, Graph, InputId, MapId, NodeId, TableId};
+use crate::init::Init;
+use crate::layers::Activation;
+use crate::rng::Rng;
+
+/// What random values an input gets.
+#[derive(Clone, Copy)]
+enum Fill {
+    Number,
+    Label,
+    Share,
+    Weight,
+    /// Rows of this many columns that sum to 1.
+    Mix(usize),
+    Class(usize),
+}
+
+/// A graph over two parent rows kinds and their children, with everything a test may read.
+struct World {
+    g: Graph<f64>,
+    requests: DomainId,
+    rows: DomainId,
+    events: DomainId,
+    row_request: MapId,
+    event_request: MapId,
+    users: TableId,
+    items: TableId,
+    fills: Vec<Fill>,
+}
+
+impl World {
+    fn new() -> Self {
+        let mut g = Graph::new();
+        let (requests, rows, events) = (g.domain("request"), g.domain("row"), g.domain("event"));
+        let (row_request, event_request) = (g.map(rows, requests), g.map(events, requests));
+        let users = g.table("user_embed", 5, 3, Init::Normal(0.7));
+        let items = g.table("item_embed", 7, 4, Init::Normal(0.7));
+        Self {
+            g,
+            requests,
+            rows,
+            events,
+            row_request,
+            event_request,
+            users,
+            items,
+            fills: Vec::new(),
+        }
+    }
+
+    fn input(&mut self, domain: DomainId, cols: usize, fill: Fill) -> InputId {
+        self.fills.push(fill);
+        self.g.input(domain, cols)
+    }
+
+    /// A loss on every column of `x`, so that no gradient is zero by accident.
+    fn watch(&mut self, name: &str, x: NodeId, domain: DomainId) {
+        let logit = self.g.linear(&format!("watch_{name}"), x, 1, Activation::None);
+        let label = self.input(domain, 1, Fill::Label);
+        self.g.bce(name, logit, label, None);
+    }
+
+    /// Compares all gradients with central differences, on two micro-batches of different size.
+    fn check(self) {
+        let fills = self.fills;
+        let model = self.g.finish();
+        let n_losses = model.losses.len();
+        let config = EngineConfig {
+            seed: 11,
+            shards: 2,
+            loss_weights: (0..n_losses).map(|i| 1.0 + 0.3 * i as f64).collect(),
+            ..EngineConfig::default()
+        };
+        let mut engine = Engine::new(model, &config);
+        // Biases start at zero, where mistakes hide.
+        let mut rng = Rng::new(5, 0);
+        engine
+            .parameters_mut()
+            .edit_dense(|dense| dense.iter_mut().for_each(|w| *w += 0.2 * rng.normal()));
+        let mut batch = Batch::new(engine.model(), 2);
+        for (index, micro) in batch.micros_mut().iter_mut().enumerate() {
+            let model = engine.model();
+            let n_requests = 2 + index;
+            for (domain, name) in model.domains.iter().enumerate() {
+                micro.rows[domain] = match name.as_str() {
+                    "request" => n_requests,
+                    "row" => 4 + 3 * index,
+                    _ => 5 + index,
+                };
+            }
+            for (site, ids) in model.sites.iter().zip(&mut micro.ids) {
+                let rows = model.tables[site.table.0].rows as u64;
+                ids.extend((0..micro.rows[site.domain.0]).map(|_| rng.below(rows) as u32));
+            }
+            for (map, parents) in model.maps.iter().zip(&mut micro.maps) {
+                // The last request stays without children.
+                let parent = (micro.rows[map.parent.0] - 1) as u64;
+                parents.extend((0..micro.rows[map.child.0]).map(|_| rng.below(parent) as u32));
+                parents.sort_unstable();
+            }
+            for ((input, fill), values) in model.inputs.iter().zip(&fills).zip(&mut micro.inputs) {
+                for _ in 0..micro.rows[input.domain.0] {
+                    match *fill {
+                        Fill::Number => (0..input.cols).for_each(|_| values.push(rng.normal())),
+                        Fill::Label => values.push(rng.below(2) as f64),
+                        Fill::Share => values.push(rng.uniform()),
+                        Fill::Weight => values.push(rng.below(3) as f64),
+                        Fill::Class(n) => values.push(rng.below(n as u64 + 1) as f64 - 1.0),
+                        Fill::Mix(n) => {
+                            let raw: Vec<f64> = (0..n).map(|_| rng.uniform()).collect();
+                            let total: f64 = raw.iter().sum();
+                            values.extend(raw.iter().map(|x| x / total));
+                        }
+                    }
+                }
+            }
+        }
+
+        let total = |engine: &Engine<f64>| -> f64 {
+            let means = engine.losses().iter().zip(&config.loss_weights);
+            means.map(|(loss, weight)| weight * loss.mean()).sum()
+        };
+        let dense = engine.gradients(&mut batch);
+        let mut tables: Vec<Vec<f64>> =
+            engine.parameters().tables.iter().map(|t| vec![0.0; t.values().len()]).collect();
+        for micro in batch.micros() {
+            for (site, spec) in engine.model().sites.iter().enumerate() {
+                let dim = engine.model().tables[spec.table.0].dim;
+                for (&id, grad) in micro.ids[site].iter().zip(micro.row_grads[site].chunks(dim)) {
+                    let row = &mut tables[spec.table.0][id as usize * dim..][..dim];
+                    row.iter_mut().zip(grad).for_each(|(sum, g)| *sum += g);
+                }
+            }
+        }
+        let mut at = |engine: &mut Engine<f64>, place: (Option<usize>, usize)| {
+            let value = |engine: &mut Engine<f64>, delta: f64| match place {
+                (None, i) => engine.parameters_mut().edit_dense(|dense| dense[i] += delta),
+                (Some(t), i) => engine.parameters_mut().tables[t].values_mut()[i] += delta,
+            };
+            let h = 1e-5;
+            let mut loss = |engine: &mut Engine<f64>, delta: f64| {
+                value(engine, delta);
+                engine.gradients(&mut batch);
+                value(engine, -delta);
+                total(engine)
+            };
+            (loss(engine, h) - loss(engine, -h)) / (2.0 * h)
+        };
+        let (mut largest, mut nonzero) = (0f64, 0);
+        let mut compare = |name: &str, numeric: f64, exact: f64| {
+            let error = (numeric - exact).abs() / (1e-3 + numeric.abs() + exact.abs());
+            assert!(error < 1e-6, "{name}: central difference {numeric}, gradient {exact}");
+            largest = largest.max(error);
+            nonzero += usize::from(exact != 0.0);
+        };
+        for i in 0..dense.len() {
+            let name =
+                engine.model().params.iter().find(|p| p.range().contains(&i)).unwrap().name.clone();
+            let numeric = at(&mut engine, (None, i));
+            compare(&name, numeric, dense[i]);
+        }
+        for (t, grads) in tables.iter().enumerate() {
+            for (i, &exact) in grads.iter().enumerate() {
+                let numeric = at(&mut engine, (Some(t), i));
+                compare(&format!("table {t}"), numeric, exact);
+            }
+        }
+        assert!(nonzero > 4, "only {nonzero} gradients are not zero");
+    }
+}
+
+#[test]
+fn linear_layers_and_activations() {
+    let mut w = World::new();
+    let (rows, requests) = (w.rows, w.requests);
+    let x = w.input(rows, 3, Fill::Number);
+    let x = w.g.dense(x);
+    let item = w.g.lookup(w.items, rows);
+    let joined = w.g.concat(&[x, item]);
+    let relu = w.g.mlp("relu", joined, &[9, 5], Activation::Relu);
+    let silu = w.g.linear("silu", relu, 6, Activation::Silu);
+    let sigmoid = w.g.linear("sigmoid", silu, 17, Activation::Sigmoid);
+    // `relu` is read twice, so its gradient is a sum.
+    let both = w.g.concat(&[relu, sigmoid]);
+    let normal = w.g.layer_norm("norm", both);
+    w.watch("norm", normal, rows);
+    let user = w.g.lookup(w.users, requests);
+    let soft = w.g.softmax(user);
+    w.watch("soft", soft, requests);
+    w.check();
+}
+
+#[test]
+fn rows_across_domains() {
+    let mut w = World::new();
+    let (rows, events, requests) = (w.rows, w.events, w.requests);
+    let (row_request, event_request) = (w.row_request, w.event_request);
+    let user = w.g.lookup(w.users, requests);
+    let past = w.g.lookup(w.items, events);
+    let mean = w.g.pool(past, event_request, true);
+    let sum = w.g.pool(past, event_request, false);
+    let request = w.g.concat(&[user, mean, sum]);
+    let trunk = w.g.linear("request", request, 4, Activation::Relu);
+    let seen_by = w.g.gather(trunk, row_request);
+    let item = w.g.lookup(w.items, rows);
+    let product = w.g.mul(seen_by, item);
+    let difference = w.g.sub(seen_by, item);
+    let total = w.g.add(product, item);
+    let joined = w.g.concat(&[product, difference, total, item]);
+    w.watch("joined", joined, rows);
+    w.watch("trunk", trunk, requests);
+    w.check();
+}
+
+#[test]
+fn dropout_keeps_its_mask_between_forward_and_backward() {
+    let mut w = World::new();
+    let rows = w.rows;
+    let item = w.g.lookup(w.items, rows);
+    let wide = w.g.linear("wide", item, 24, Activation::Silu);
+    let dropped = w.g.dropout(wide, 0.4);
+    w.watch("dropped", dropped, rows);
+    w.check();
+}
+
+#[test]
+fn self_attention_over_fields() {
+    let mut w = World::new();
+    let rows = w.rows;
+    let parts: Vec<NodeId> = (0..3).map(|_| w.g.lookup(w.items, rows)).collect();
+    let x = w.g.concat(&parts);
+    let fields = w.g.fields(x, 3);
+    let q = w.g.linear("q", fields, 6, Activation::None);
+    let k = w.g.linear("k", fields, 6, Activation::None);
+    let v = w.g.linear("v", fields, 6, Activation::None);
+    let mixed = w.g.attention(q, k, v, 3, 2);
+    let residual = w.g.linear("residual", fields, 6, Activation::None);
+    let sum = w.g.add(mixed, residual);
+    let flat = w.g.unfields(sum, 3);
+    w.watch("flat", flat, rows);
+    w.check();
+}
+
+#[test]
+fn a_column_that_scales_rows() {
+    let mut w = World::new();
+    let rows = w.rows;
+    let item = w.g.lookup(w.items, rows);
+    let gate = w.g.linear("gate", item, 1, Activation::Sigmoid);
+    let scaled = w.g.mul(item, gate);
+    w.watch("scaled", scaled, rows);
+    w.check();
+}
+
+#[test]
+fn all_losses_with_weights_and_grouped_heads() {
+    let mut w = World::new();
+    let (rows, requests) = (w.rows, w.requests);
+    let item = w.g.lookup(w.items, rows);
+    let x = w.g.linear("shared", item, 5, Activation::Relu);
+    let heads =
+        w.g.linear_group(&[("ctr", 1), ("cvr", 1), ("div", 6), ("idle", 2)], x, Activation::None);
+    let offset = w.input(rows, 1, Fill::Number);
+    let offset = w.g.dense(offset);
+    let click = w.g.add(heads[0], offset);
+    let (label, weight) = (w.input(rows, 1, Fill::Label), w.input(rows, 1, Fill::Weight));
+    w.g.bce("click", click, label, Some(weight));
+    let bought = w.input(rows, 1, Fill::Label);
+    w.g.bce_product("ctcvr", (heads[0], heads[1]), bought, None);
+    w.g.bce_product("weighed", (heads[1], click), bought, Some(weight));
+    let class = w.input(rows, 1, Fill::Class(6));
+    w.g.cross_entropy_class("class", heads[2], class, Some(weight));
+    let user = w.g.lookup(w.users, requests);
+    let mix = w.g.linear("mix", user, 4, Activation::None);
+    let (shares, events) = (w.input(requests, 4, Fill::Mix(4)), w.input(requests, 1, Fill::Weight));
+    w.g.cross_entropy("mix", mix, shares, Some(events));
+    w.g.cross_entropy("again", mix, shares, None);
+    let novelty = w.g.linear("novelty", user, 1, Activation::None);
+    let share = w.input(requests, 1, Fill::Share);
+    w.g.mse_sigmoid("novelty", novelty, share, Some(events));
+    w.check();
+}

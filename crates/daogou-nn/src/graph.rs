@@ -1,0 +1,805 @@
+//! A model as a graph of ops, built once in forward style; the backward pass is the engine's.
+
+use crate::embedding::TableSpec;
+use crate::init::Init;
+use crate::layers::{self, Activation, Op};
+use crate::loss::{self, Loss, Target};
+use crate::real::Real;
+
+/// A kind of row: requests, impressions, past events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DomainId(pub usize);
+
+/// A matrix in the graph: one row per row of its domain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NodeId(pub usize);
+
+/// An embedding table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TableId(pub usize);
+
+/// A dense input: values given with each micro-batch, without gradient.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InputId(pub usize);
+
+/// A map from each row of a child domain to a row of a parent domain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MapId(pub usize);
+
+/// A dense parameter: `rows × cols` values, row-major, at `offset` of the flat parameter vector.
+#[derive(Clone, Debug)]
+pub struct Param {
+    /// Name as in a PyTorch state dict, e.g. `shared_net.0.weight`.
+    pub name: String,
+    /// Output units, or length of a vector.
+    pub rows: usize,
+    /// Input units; 0 marks a vector.
+    pub cols: usize,
+    pub(crate) offset: usize,
+    pub(crate) init: Init,
+}
+
+impl Param {
+    /// Number of values.
+    pub fn len(&self) -> usize {
+        self.rows * self.cols.max(1)
+    }
+
+    /// Whether it has no values.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Where its values stand in the flat vector.
+    pub fn range(&self) -> std::ops::Range<usize> {
+        self.offset..self.offset + self.len()
+    }
+}
+
+/// The weights of a linear layer, all its heads together: a matrix inside the flat parameter vector.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Weight {
+    pub(crate) offset: usize,
+    pub(crate) rows: usize,
+    pub(crate) cols: usize,
+}
+
+/// Index of a parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ParamId(pub(crate) usize);
+
+/// Where a node's values are.
+#[derive(Clone, Debug)]
+pub(crate) struct Node {
+    pub(crate) domain: DomainId,
+    /// Rows per row of the domain (the fields of a row seen as rows of their own).
+    pub(crate) repeat: usize,
+    pub(crate) cols: usize,
+    pub(crate) buffer: usize,
+    pub(crate) offset: usize,
+    pub(crate) stride: usize,
+    view: View,
+    /// Rows must follow each other without a gap, because the node is also seen in another shape.
+    packed: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum View {
+    /// Has its own buffer.
+    Own,
+    /// Columns `start..` of another node, which holds the memory.
+    Columns(NodeId, usize),
+    /// The same memory in another shape.
+    Reshape(NodeId),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Buffer {
+    pub(crate) domain: DomainId,
+    /// Values per row of the domain.
+    pub(crate) row_len: usize,
+}
+
+/// One place where a table is read.
+#[derive(Clone, Debug)]
+pub(crate) struct Site {
+    pub(crate) table: TableId,
+    pub(crate) domain: DomainId,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Input {
+    pub(crate) domain: DomainId,
+    pub(crate) cols: usize,
+    /// Read by an op, not by losses alone.
+    pub(crate) forward: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Map {
+    pub(crate) child: DomainId,
+    pub(crate) parent: DomainId,
+}
+
+/// A loss: its name, the op and the input that weighs its rows.
+pub(crate) struct LossSpec<T> {
+    pub(crate) name: String,
+    pub(crate) op: Box<dyn Loss<T>>,
+    pub(crate) weight: Option<InputId>,
+    pub(crate) domain: DomainId,
+    pub(crate) modes: Vec<GradMode>,
+}
+
+/// How an op hands a gradient to one of its inputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum GradMode {
+    /// Nothing behind it learns.
+    Skip,
+    /// First to write.
+    Assign,
+    /// Adds to what is there.
+    Add,
+}
+
+/// A model under construction. Methods return the node they made.
+pub struct Graph<T = f32> {
+    domains: Vec<String>,
+    nodes: Vec<Node>,
+    ops: Vec<Box<dyn Op<T>>>,
+    params: Vec<Param>,
+    weights: Vec<Weight>,
+    n_values: usize,
+    tables: Vec<TableSpec>,
+    sites: Vec<Site>,
+    inputs: Vec<Input>,
+    maps: Vec<Map>,
+    losses: Vec<LossSpec<T>>,
+}
+
+/// A finished graph: the plan the engine runs.
+pub struct Model<T = f32> {
+    pub(crate) domains: Vec<String>,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) buffers: Vec<Buffer>,
+    pub(crate) ops: Vec<Box<dyn Op<T>>>,
+    /// Per op: is its output's gradient ever written, and how it passes gradients on.
+    pub(crate) backward: Vec<Option<Vec<GradMode>>>,
+    /// Per op: columns of its output that no loss reaches and that must be zero before its backward pass.
+    pub(crate) unreached: Vec<Vec<NodeId>>,
+    pub(crate) params: Vec<Param>,
+    pub(crate) weights: Vec<Weight>,
+    pub(crate) n_values: usize,
+    pub(crate) tables: Vec<TableSpec>,
+    pub(crate) sites: Vec<Site>,
+    pub(crate) inputs: Vec<Input>,
+    pub(crate) maps: Vec<Map>,
+    pub(crate) losses: Vec<LossSpec<T>>,
+}
+
+impl<T: Real> Default for Graph<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T: Real> Graph<T> {
+    /// An empty graph.
+    pub fn new() -> Self {
+        Self {
+            domains: Vec::new(),
+            nodes: Vec::new(),
+            ops: Vec::new(),
+            params: Vec::new(),
+            weights: Vec::new(),
+            n_values: 0,
+            tables: Vec::new(),
+            sites: Vec::new(),
+            inputs: Vec::new(),
+            maps: Vec::new(),
+            losses: Vec::new(),
+        }
+    }
+
+    /// Declares a kind of row.
+    pub fn domain(&mut self, name: &str) -> DomainId {
+        self.domains.push(name.into());
+        DomainId(self.domains.len() - 1)
+    }
+
+    /// Declares a map: each row of `child` belongs to one row of `parent`.
+    pub fn map(&mut self, child: DomainId, parent: DomainId) -> MapId {
+        self.maps.push(Map { child, parent });
+        MapId(self.maps.len() - 1)
+    }
+
+    /// Declares an embedding table of `rows × dim`.
+    pub fn table(&mut self, name: &str, rows: usize, dim: usize, init: Init) -> TableId {
+        assert!(rows > 0 && dim > 0, "table `{name}` of {rows} x {dim}");
+        self.tables.push(TableSpec { name: name.into(), rows, dim, init });
+        TableId(self.tables.len() - 1)
+    }
+
+    /// Declares values given with each micro-batch.
+    pub fn input(&mut self, domain: DomainId, cols: usize) -> InputId {
+        self.inputs.push(Input { domain, cols, forward: false });
+        InputId(self.inputs.len() - 1)
+    }
+
+    /// Number of columns of a node.
+    pub fn cols(&self, node: NodeId) -> usize {
+        self.nodes[node.0].cols
+    }
+
+    fn node(&mut self, domain: DomainId, repeat: usize, cols: usize) -> NodeId {
+        assert!(cols > 0, "a node without columns");
+        let node = Node {
+            domain,
+            repeat,
+            cols,
+            buffer: 0,
+            offset: 0,
+            stride: 0,
+            view: View::Own,
+            packed: false,
+        };
+        self.nodes.push(node);
+        NodeId(self.nodes.len() - 1)
+    }
+
+    fn like(&mut self, node: NodeId, cols: usize) -> NodeId {
+        let (domain, repeat) = (self.nodes[node.0].domain, self.nodes[node.0].repeat);
+        self.node(domain, repeat, cols)
+    }
+
+    fn push(&mut self, op: impl Op<T> + 'static) {
+        self.ops.push(Box::new(op));
+    }
+
+    fn param(&mut self, name: String, rows: usize, cols: usize, init: Init) -> ParamId {
+        assert!(self.params.iter().all(|p| p.name != name), "two parameters named `{name}`");
+        let param = Param { name, rows, cols, offset: self.n_values, init };
+        self.n_values += param.len();
+        self.params.push(param);
+        ParamId(self.params.len() - 1)
+    }
+
+    /// Rows of `table`, one per row of `domain`: `[rows, dim]`. Also opens the next entry of [`crate::Micro::ids`].
+    pub fn lookup(&mut self, table: TableId, domain: DomainId) -> NodeId {
+        let out = self.node(domain, 1, self.tables[table.0].dim);
+        self.sites.push(Site { table, domain });
+        self.push(layers::Lookup { table, site: self.sites.len() - 1, out });
+        out
+    }
+
+    /// The values of `input` as a node: `[rows, cols]`.
+    pub fn dense(&mut self, input: InputId) -> NodeId {
+        let Input { domain, cols, .. } = self.inputs[input.0];
+        self.inputs[input.0].forward = true;
+        let out = self.node(domain, 1, cols);
+        self.push(layers::Dense { input, out });
+        out
+    }
+
+    /// The columns of `parts` side by side: `[rows, Σ cols]`. Costs nothing where a part is used nowhere else.
+    pub fn concat(&mut self, parts: &[NodeId]) -> NodeId {
+        if let [only] = parts {
+            return *only;
+        }
+        let cols = parts.iter().map(|p| self.cols(*p)).sum();
+        let out = self.like(parts[0], cols);
+        for part in parts {
+            self.same_rows(*part, out);
+        }
+        self.push(layers::Concat { parts: parts.to_vec(), placed: vec![false; parts.len()], out });
+        out
+    }
+
+    /// `activation(x · Wᵀ + b)`: `[rows, units]`, with parameters `{name}.weight` `[units, cols]` and `{name}.bias`.
+    pub fn linear(
+        &mut self,
+        name: &str,
+        x: NodeId,
+        units: usize,
+        activation: Activation,
+    ) -> NodeId {
+        self.linear_group(&[(name, units)], x, activation)[0]
+    }
+
+    /// Several linear layers on the same input, computed as one product; each keeps its own parameter names.
+    pub fn linear_group(
+        &mut self,
+        heads: &[(&str, usize)],
+        x: NodeId,
+        activation: Activation,
+    ) -> Vec<NodeId> {
+        let inputs = self.cols(x);
+        let init = if activation == Activation::None {
+            Init::Uniform((3.0 / inputs as f64).sqrt())
+        } else {
+            Init::he(inputs)
+        };
+        let weights: Vec<ParamId> = heads
+            .iter()
+            .map(|(name, units)| self.param(format!("{name}.weight"), *units, inputs, init))
+            .collect();
+        let biases: Vec<ParamId> = heads
+            .iter()
+            .map(|(name, units)| self.param(format!("{name}.bias"), *units, 0, Init::Constant(0.0)))
+            .collect();
+        let units = heads.iter().map(|(_, units)| units).sum();
+        let out = self.like(x, units);
+        let fused =
+            if activation == Activation::Relu { Activation::Relu } else { Activation::None };
+        let offset = self.params[weights[0].0].offset;
+        self.weights.push(Weight { offset, rows: units, cols: inputs });
+        self.push(layers::Linear {
+            x,
+            out,
+            weight: offset,
+            bias: self.params[biases[0].0].offset,
+            relu: fused == Activation::Relu,
+        });
+        let result = if fused == activation { out } else { self.activation(out, activation) };
+        if heads.len() == 1 {
+            return vec![result];
+        }
+        let mut start = 0;
+        heads
+            .iter()
+            .map(|(_, units)| {
+                let part = self.like(result, *units);
+                self.nodes[part.0].view = View::Columns(result, start);
+                start += units;
+                part
+            })
+            .collect()
+    }
+
+    /// A multi-layer perceptron; layer `i` is named `{name}.{2 i}`, as `torch.nn.Sequential(Linear, ReLU, …)` names it.
+    pub fn mlp(
+        &mut self,
+        name: &str,
+        x: NodeId,
+        units: &[usize],
+        activation: Activation,
+    ) -> NodeId {
+        units.iter().enumerate().fold(x, |x, (i, &units)| {
+            self.linear(&format!("{name}.{}", 2 * i), x, units, activation)
+        })
+    }
+
+    /// The activation of each value.
+    pub fn activation(&mut self, x: NodeId, activation: Activation) -> NodeId {
+        let out = self.like(x, self.cols(x));
+        self.push(layers::Activate { x, out, activation });
+        out
+    }
+
+    /// Softmax over the columns of each row.
+    pub fn softmax(&mut self, x: NodeId) -> NodeId {
+        let out = self.like(x, self.cols(x));
+        self.push(layers::Softmax { x, out });
+        out
+    }
+
+    /// Layer normalisation of each row, with learned scale `{name}.weight` and shift `{name}.bias` (Ba et al. 2016).
+    pub fn layer_norm(&mut self, name: &str, x: NodeId) -> NodeId {
+        let cols = self.cols(x);
+        let scale = self.param(format!("{name}.weight"), cols, 0, Init::Constant(1.0));
+        let shift = self.param(format!("{name}.bias"), cols, 0, Init::Constant(0.0));
+        let out = self.like(x, cols);
+        self.push(layers::LayerNorm {
+            x,
+            out,
+            scale: self.params[scale.0].offset,
+            shift: self.params[shift.0].offset,
+        });
+        out
+    }
+
+    /// Sets a share `rate` of values to 0 in training and scales the others up (Srivastava et al. 2014).
+    pub fn dropout(&mut self, x: NodeId, rate: f64) -> NodeId {
+        assert!((0.0..1.0).contains(&rate), "dropout rate {rate}");
+        if rate == 0.0 {
+            return x;
+        }
+        let out = self.like(x, self.cols(x));
+        let stream = self.ops.len() as u64;
+        self.push(layers::Dropout { x, out, rate, stream });
+        out
+    }
+
+    /// For each row of the map's child, the row of `x` it belongs to: `[child rows, cols]`.
+    pub fn gather(&mut self, x: NodeId, map: MapId) -> NodeId {
+        let Map { child, parent } = self.maps[map.0];
+        assert_eq!(self.nodes[x.0].domain, parent, "gather reads the parent domain of its map");
+        let out = self.node(child, 1, self.cols(x));
+        self.push(layers::Gather { x, out, map });
+        out
+    }
+
+    /// For each row of the map's parent, the sum (or mean) of its children's rows; 0 where it has none.
+    pub fn pool(&mut self, x: NodeId, map: MapId, mean: bool) -> NodeId {
+        let Map { child, parent } = self.maps[map.0];
+        assert_eq!(self.nodes[x.0].domain, child, "pool reads the child domain of its map");
+        let out = self.node(parent, 1, self.cols(x));
+        self.push(layers::Pool { x, out, map, mean });
+        out
+    }
+
+    /// `a + b`.
+    pub fn add(&mut self, a: NodeId, b: NodeId) -> NodeId {
+        self.pointwise(a, b, layers::Pointwise::Add)
+    }
+
+    /// `a − b`.
+    pub fn sub(&mut self, a: NodeId, b: NodeId) -> NodeId {
+        self.pointwise(a, b, layers::Pointwise::Sub)
+    }
+
+    /// `a · b`, value by value; where `b` has one column it scales the whole row of `a`.
+    pub fn mul(&mut self, a: NodeId, b: NodeId) -> NodeId {
+        self.pointwise(a, b, layers::Pointwise::Mul)
+    }
+
+    fn pointwise(&mut self, a: NodeId, b: NodeId, kind: layers::Pointwise) -> NodeId {
+        self.same_rows(a, b);
+        let (ca, cb) = (self.cols(a), self.cols(b));
+        assert!(ca == cb || (cb == 1 && kind == layers::Pointwise::Mul), "columns {ca} and {cb}");
+        let out = self.like(a, ca);
+        self.push(layers::Combine { a, b, out, kind });
+        out
+    }
+
+    /// A row of `fields · dim` values seen as `fields` rows of `dim`: `[rows · fields, dim]`.
+    pub fn fields(&mut self, x: NodeId, fields: usize) -> NodeId {
+        let Node { domain, repeat, cols, view, .. } = self.nodes[x.0].clone();
+        assert!(cols.is_multiple_of(fields), "{cols} columns in {fields} fields");
+        assert_eq!(view, View::Own, "only a whole node can be seen as fields");
+        self.nodes[x.0].packed = true;
+        let out = self.node(domain, repeat * fields, cols / fields);
+        self.nodes[out.0].view = View::Reshape(x);
+        out
+    }
+
+    /// The inverse of [`Graph::fields`].
+    pub fn unfields(&mut self, x: NodeId, fields: usize) -> NodeId {
+        let Node { domain, repeat, cols, view, .. } = self.nodes[x.0].clone();
+        assert!(repeat.is_multiple_of(fields), "{repeat} rows per row in {fields} fields");
+        assert_eq!(view, View::Own, "only a whole node can be seen as rows");
+        self.nodes[x.0].packed = true;
+        let out = self.node(domain, repeat / fields, cols * fields);
+        self.nodes[out.0].view = View::Reshape(x);
+        out
+    }
+
+    /// Multi-head scaled dot-product attention among the fields of each row: `softmax(q kᵀ / √d) v` per head, with
+    /// `d = cols / heads` (Vaswani et al. 2017; among fields: AutoInt, Song et al. 2019).
+    pub fn attention(
+        &mut self,
+        q: NodeId,
+        k: NodeId,
+        v: NodeId,
+        fields: usize,
+        heads: usize,
+    ) -> NodeId {
+        let cols = self.cols(q);
+        assert!(cols.is_multiple_of(heads), "{cols} columns in {heads} heads");
+        for other in [k, v] {
+            self.same_rows(q, other);
+            assert_eq!(self.cols(other), cols, "queries, keys and values have the same columns");
+        }
+        assert!(self.nodes[q.0].repeat.is_multiple_of(fields), "rows of {fields} fields");
+        let out = self.like(q, cols);
+        self.push(layers::Attention { q, k, v, out, fields, heads });
+        out
+    }
+
+    /// Binary cross-entropy of logits `[rows, 1]` against labels in `[0, 1]`.
+    pub fn bce(&mut self, name: &str, logit: NodeId, label: InputId, weight: Option<InputId>) {
+        self.loss(name, loss::Bce { logit, label, weight }, logit, &[(label, 1)], weight);
+    }
+
+    /// Binary cross-entropy of `σ(a)·σ(b)` against labels: ESMM's entire-space loss (Ma et al. 2018).
+    pub fn bce_product(
+        &mut self,
+        name: &str,
+        (a, b): (NodeId, NodeId),
+        label: InputId,
+        weight: Option<InputId>,
+    ) {
+        self.loss(name, loss::BceProduct { a, b, label, weight }, a, &[(label, 1)], weight);
+    }
+
+    /// Cross-entropy of `softmax(logits)` against a distribution per row (soft targets); a row of zeros costs nothing.
+    pub fn cross_entropy(
+        &mut self,
+        name: &str,
+        logits: NodeId,
+        target: InputId,
+        weight: Option<InputId>,
+    ) {
+        let cols = self.cols(logits);
+        let op = loss::CrossEntropy { logits, target: Target::Shares(target), weight };
+        self.loss(name, op, logits, &[(target, cols)], weight);
+    }
+
+    /// Cross-entropy of `softmax(logits)` against one class number per row; a negative number costs nothing.
+    pub fn cross_entropy_class(
+        &mut self,
+        name: &str,
+        logits: NodeId,
+        class: InputId,
+        weight: Option<InputId>,
+    ) {
+        let op = loss::CrossEntropy { logits, target: Target::Class(class), weight };
+        self.loss(name, op, logits, &[(class, 1)], weight);
+    }
+
+    /// Squared error of `σ(logit)` against a share in `[0, 1]`.
+    pub fn mse_sigmoid(
+        &mut self,
+        name: &str,
+        logit: NodeId,
+        target: InputId,
+        weight: Option<InputId>,
+    ) {
+        self.loss(name, loss::MseSigmoid { logit, target, weight }, logit, &[(target, 1)], weight);
+    }
+
+    fn loss(
+        &mut self,
+        name: &str,
+        op: impl Loss<T> + 'static,
+        node: NodeId,
+        inputs: &[(InputId, usize)],
+        weight: Option<InputId>,
+    ) {
+        let domain = self.nodes[node.0].domain;
+        for (input, cols) in inputs.iter().copied().chain(weight.map(|w| (w, 1))) {
+            let input = &self.inputs[input.0];
+            assert!(
+                input.domain == domain && input.cols == cols,
+                "loss `{name}`: an input has another shape"
+            );
+        }
+        self.losses.push(LossSpec {
+            name: name.into(),
+            op: Box::new(op),
+            weight,
+            domain,
+            modes: Vec::new(),
+        });
+    }
+
+    fn same_rows(&self, a: NodeId, b: NodeId) {
+        let (a, b) = (&self.nodes[a.0], &self.nodes[b.0]);
+        assert!(a.domain == b.domain && a.repeat == b.repeat, "nodes of different rows");
+    }
+
+    /// Plans memory and the backward pass.
+    pub fn finish(mut self) -> Model<T> {
+        self.place_concats();
+        let buffers = self.place_nodes();
+        let (backward, unreached) = self.plan_backward();
+        let Self {
+            domains,
+            nodes,
+            ops,
+            params,
+            weights,
+            n_values,
+            tables,
+            sites,
+            inputs,
+            maps,
+            losses,
+        } = self;
+        Model {
+            domains,
+            nodes,
+            buffers,
+            ops,
+            backward,
+            unreached,
+            params,
+            weights,
+            n_values,
+            tables,
+            sites,
+            inputs,
+            maps,
+            losses,
+        }
+    }
+
+    /// A part of a concatenation that nobody else reads is computed right where it is needed.
+    fn place_concats(&mut self) {
+        let mut uses = vec![0; self.nodes.len()];
+        for op in &self.ops {
+            op.inputs().iter().for_each(|n| uses[n.0] += 1);
+        }
+        for loss in &self.losses {
+            loss.op.inputs().iter().for_each(|n| uses[n.0] += 1);
+        }
+        for node in &self.nodes {
+            if let View::Columns(of, _) | View::Reshape(of) = node.view {
+                uses[of.0] += 1;
+            }
+        }
+        for op in &mut self.ops {
+            let Some((parts, placed, out)) = op.as_concat() else { continue };
+            let mut start = 0;
+            for (part, placed) in parts.iter().zip(placed) {
+                let node = &mut self.nodes[part.0];
+                if uses[part.0] == 1 && node.view == View::Own && !node.packed {
+                    node.view = View::Columns(out, start);
+                    *placed = true;
+                }
+                start += node.cols;
+            }
+        }
+    }
+
+    fn place_nodes(&mut self) -> Vec<Buffer> {
+        let mut buffers = Vec::new();
+        // Rows start at multiples of 16 values, so that vector loads are aligned and padding is never a lone value.
+        let stride_of = |node: &Node| {
+            if node.packed || node.cols < 8 { node.cols } else { node.cols.next_multiple_of(16) }
+        };
+        for i in 0..self.nodes.len() {
+            if self.nodes[i].view == View::Own {
+                let node = &mut self.nodes[i];
+                node.stride = stride_of(node);
+                node.buffer = buffers.len();
+                buffers.push(Buffer { domain: node.domain, row_len: node.repeat * node.stride });
+            }
+        }
+        // Views may stand before or after what they view (a concatenation comes after its parts).
+        let mut waiting: Vec<usize> =
+            (0..self.nodes.len()).filter(|i| self.nodes[*i].view != View::Own).collect();
+        while !waiting.is_empty() {
+            let before = waiting.len();
+            waiting.retain(|&i| {
+                let (of, start) = match self.nodes[i].view {
+                    View::Columns(of, start) => (of, start),
+                    View::Reshape(of) => (of, 0),
+                    View::Own => return false,
+                };
+                let base = self.nodes[of.0].clone();
+                if base.stride == 0 {
+                    return true;
+                }
+                let reshape = matches!(self.nodes[i].view, View::Reshape(_));
+                let node = &mut self.nodes[i];
+                node.buffer = base.buffer;
+                node.offset = base.offset + start;
+                node.stride = if reshape { node.cols } else { base.stride };
+                false
+            });
+            assert!(waiting.len() < before, "views in a circle");
+        }
+        buffers
+    }
+
+    /// Walks the ops backwards once: who writes a gradient first, who adds, who is never reached.
+    fn plan_backward(&mut self) -> (Vec<Option<Vec<GradMode>>>, Vec<Vec<NodeId>>) {
+        let n = self.nodes.len();
+        let mut learns = vec![false; n];
+        for op in &self.ops {
+            let own = op.has_parameters();
+            let out = op.output();
+            learns[out.0] = own || op.inputs().iter().any(|i| self.learns_through(&learns, *i));
+        }
+        let mut written = vec![false; n];
+        let mode = |nodes: &[Node], written: &mut Vec<bool>, node: NodeId, learns: bool| {
+            if !learns {
+                return GradMode::Skip;
+            }
+            let root = root_of(nodes, node);
+            if std::mem::replace(&mut written[root.0], true) {
+                GradMode::Add
+            } else {
+                GradMode::Assign
+            }
+        };
+        for index in 0..self.losses.len() {
+            let modes: Vec<GradMode> = self.losses[index]
+                .op
+                .inputs()
+                .iter()
+                .map(|i| {
+                    let learns = self.learns_through(&learns, *i);
+                    mode(&self.nodes, &mut written, *i, learns)
+                })
+                .collect();
+            self.losses[index].modes = modes;
+        }
+        let mut backward = vec![None; self.ops.len()];
+        let mut unreached = vec![Vec::new(); self.ops.len()];
+        for index in (0..self.ops.len()).rev() {
+            let out = self.ops[index].output();
+            // Gradient may arrive at the node itself, at a slice of its columns, or at the concatenation it is in.
+            let slices: Vec<NodeId> = (0..n)
+                .filter(|&s| matches!(self.nodes[s].view, View::Columns(of, _) if of == out))
+                .map(NodeId)
+                .filter(|s| !self.ops.iter().any(|op| op.output() == *s))
+                .collect();
+            let reached = match self.nodes[out.0].view {
+                View::Columns(of, _) if self.ops.iter().any(|op| op.output() == of) => {
+                    written[root_of(&self.nodes, of).0]
+                }
+                _ => written[root_of(&self.nodes, out).0] || slices.iter().any(|s| written[s.0]),
+            };
+            if !reached || !learns[out.0] {
+                continue;
+            }
+            unreached[index] = slices.into_iter().filter(|s| !written[s.0]).collect();
+            let inputs = self.ops[index].inputs();
+            let modes = inputs
+                .iter()
+                .map(|i| {
+                    let learns = self.learns_through(&learns, *i);
+                    mode(&self.nodes, &mut written, *i, learns)
+                })
+                .collect();
+            backward[index] = Some(modes);
+        }
+        (backward, unreached)
+    }
+
+    /// Whether anything behind `node` has parameters, looking through views.
+    fn learns_through(&self, learns: &[bool], node: NodeId) -> bool {
+        learns[node.0]
+            || match self.nodes[node.0].view {
+                View::Columns(of, _) | View::Reshape(of) => {
+                    // A part of a concatenation is its own op's output; only true slices look through.
+                    !self.ops.iter().any(|op| op.output() == node)
+                        && self.learns_through(learns, of)
+                }
+                View::Own => false,
+            }
+    }
+}
+
+/// The node whose gradient memory this node's gradient is, for nodes that are the same matrix in another shape.
+fn root_of(nodes: &[Node], node: NodeId) -> NodeId {
+    match nodes[node.0].view {
+        View::Reshape(of) => root_of(nodes, of),
+        _ => node,
+    }
+}
+
+impl<T> Model<T> {
+    /// Dense parameters in the order they were made.
+    pub fn params(&self) -> &[Param] {
+        &self.params
+    }
+
+    /// Embedding tables in the order they were declared.
+    pub fn table_specs(&self) -> impl Iterator<Item = (&str, usize, usize)> {
+        self.tables.iter().map(|t| (t.name.as_str(), t.rows, t.dim))
+    }
+
+    /// Names of the losses, in order.
+    pub fn loss_names(&self) -> impl Iterator<Item = &str> {
+        self.losses.iter().map(|l| l.name.as_str())
+    }
+
+    /// Floating-point operations of the matrix products in one training pass, with `rows` rows per domain: forward and
+    /// both gradients, two per multiply-add.
+    pub fn training_flops(&self, rows: &[usize]) -> f64
+    where
+        T: Real,
+    {
+        let products = self.ops.iter().map(|op| {
+            op.products(&self.nodes) as f64 * rows[self.nodes[op.output().0].domain.0] as f64
+        });
+        products.sum::<f64>() * 6.0
+    }
+
+    /// Number of dense parameter values.
+    pub fn n_dense(&self) -> usize {
+        self.n_values
+    }
+}

@@ -1,0 +1,180 @@
+//! Inner loops. Each is a plain loop that the compiler vectorises for the chip found at run time; [`scalar`] has the
+//! obvious twins that tests compare them with.
+
+pub mod peak;
+pub(crate) mod product;
+#[cfg(test)]
+pub(crate) mod scalar;
+
+use crate::real::Real;
+
+/// Runs `work` compiled for the best instruction set of this chip.
+#[inline(always)]
+pub(crate) fn vectorised<R>(work: impl FnOnce() -> R) -> R {
+    struct Work<F>(F);
+    impl<R, F: FnOnce() -> R> pulp::NullaryFnOnce for Work<F> {
+        type Output = R;
+        #[inline(always)]
+        fn call(self) -> R {
+            (self.0)()
+        }
+    }
+    pulp::Arch::new().dispatch(Work(work))
+}
+
+/// Asks for `len` values from `start` on, which are read soon.
+#[inline(always)]
+pub(crate) fn prefetch<T>(values: &[T], start: usize, len: usize) {
+    if start + len <= values.len() {
+        // SAFETY: the range lies inside the slice.
+        unsafe { prefetch_raw(values.as_ptr().add(start), len) };
+    }
+}
+
+/// # Safety
+/// `start..start + len` lies inside one allocation.
+#[inline(always)]
+pub(crate) unsafe fn prefetch_raw<T>(start: *const T, len: usize) {
+    #[cfg(target_arch = "x86_64")]
+    for line in (0..len * size_of::<T>()).step_by(64) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a prefetch of an address inside an allocation; it reads nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(start.cast::<i8>().add(line)) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (start, len);
+}
+
+/// y += a · x.
+#[inline(always)]
+pub(crate) fn axpy<T: Real>(y: &mut [T], a: T, x: &[T]) {
+    for (y, &x) in y.iter_mut().zip(x) {
+        *y += a * x;
+    }
+}
+
+/// y += x.
+#[inline(always)]
+pub(crate) fn add<T: Real>(y: &mut [T], x: &[T]) {
+    for (y, &x) in y.iter_mut().zip(x) {
+        *y += x;
+    }
+}
+
+/// Lanes of [`sum`] and [`dot`]: partial sums that the compiler keeps in one vector register. The order of additions
+/// is fixed by this number, not by the chip.
+const LANES: usize = 16;
+
+#[inline(always)]
+fn fold<T: Real>(lanes: [T; LANES]) -> T {
+    let mut width = LANES / 2;
+    let mut lanes = lanes;
+    while width > 0 {
+        for i in 0..width {
+            lanes[i] = lanes[i] + lanes[i + width];
+        }
+        width /= 2;
+    }
+    lanes[0]
+}
+
+/// Σ x.
+#[inline(always)]
+pub(crate) fn sum<T: Real>(x: &[T]) -> T {
+    let mut lanes = [T::ZERO; LANES];
+    let chunks = x.chunks_exact(LANES);
+    let rest = chunks.remainder();
+    for chunk in chunks {
+        for (lane, &x) in lanes.iter_mut().zip(chunk) {
+            *lane += x;
+        }
+    }
+    for (lane, &x) in lanes.iter_mut().zip(rest) {
+        *lane += x;
+    }
+    fold(lanes)
+}
+
+/// Σ x·y.
+#[inline(always)]
+pub(crate) fn dot<T: Real>(x: &[T], y: &[T]) -> T {
+    let mut lanes = [T::ZERO; LANES];
+    let (cx, cy) = (x.chunks_exact(LANES), y.chunks_exact(LANES));
+    let (rx, ry) = (cx.remainder(), cy.remainder());
+    for (a, b) in cx.zip(cy) {
+        for i in 0..LANES {
+            lanes[i] += a[i] * b[i];
+        }
+    }
+    for ((lane, &x), &y) in lanes.iter_mut().zip(rx).zip(ry) {
+        *lane += x * y;
+    }
+    fold(lanes)
+}
+
+/// The largest value; NaN if `x` is empty.
+#[inline(always)]
+pub(crate) fn max<T: Real>(x: &[T]) -> T {
+    let mut lanes = [x[0]; LANES];
+    let chunks = x.chunks_exact(LANES);
+    let rest = chunks.remainder();
+    for chunk in chunks {
+        for (lane, &x) in lanes.iter_mut().zip(chunk) {
+            *lane = lane.max(x);
+        }
+    }
+    for (lane, &x) in lanes.iter_mut().zip(rest) {
+        *lane = lane.max(x);
+    }
+    let mut best = lanes[0];
+    for lane in lanes {
+        best = best.max(lane);
+    }
+    best
+}
+
+/// `out = softmax(z)`, returning ln Σ e^z. Subtracts the maximum first.
+#[inline(always)]
+pub(crate) fn softmax<T: Real>(z: &[T], out: &mut [T]) -> T {
+    let top = max(z);
+    for (o, &z) in out.iter_mut().zip(z) {
+        *o = (z - top).exp();
+    }
+    let total = sum(out);
+    let scale = T::ONE / total;
+    for o in out {
+        *o *= scale;
+    }
+    top + total.ln()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn fast_loops_match_their_plain_twins(x in prop::collection::vec(-20.0f32..20.0, 1..70), a in -3.0f32..3.0) {
+            let y: Vec<f32> = x.iter().rev().map(|v| v * 0.37).collect();
+            let near = |fast: f32, plain: f64, scale: f64| (f64::from(fast) - plain).abs() <= 1e-5 * (1.0 + scale);
+            let size: f64 = x.iter().map(|v| f64::from(v.abs()) * 20.0).sum();
+            prop_assert!(near(vectorised(|| sum(&x)), scalar::sum(&x), size));
+            prop_assert!(near(vectorised(|| dot(&x, &y)), scalar::dot(&x, &y), size));
+            prop_assert_eq!(max(&x), x.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+            let (mut fast, mut plain) = (vec![0.0; x.len()], vec![0.0; x.len()]);
+            let lse = vectorised(|| softmax(&x, &mut fast));
+            prop_assert!(near(lse, scalar::softmax(&x, &mut plain), 20.0));
+            for (f, p) in fast.iter().zip(&plain) {
+                prop_assert!(near(*f, *p, 0.0));
+            }
+            let (mut u, mut v) = (y.clone(), y.clone());
+            vectorised(|| axpy(&mut u, a, &x));
+            vectorised(|| add(&mut v, &x));
+            for i in 0..x.len() {
+                prop_assert!(near(u[i], f64::from(y[i]) + f64::from(a) * f64::from(x[i]), 60.0));
+                prop_assert_eq!(v[i], y[i] + x[i]);
+            }
+        }
+    }
+}

@@ -1,0 +1,367 @@
+//! The matrix products of a linear layer.
+//!
+//! One kernel does all three, because each can be written as `C[i][j] = start + Σ_p A(i, p) · B[p][j]` with `A` read one
+//! number at a time by two strides and `B` and `C` read in rows of vectors:
+//!
+//! ```text
+//! forward       y[m, n]  = bias + Σ_k x[m, k]  · wᵀ[k, n]     wᵀ is kept beside w, written once per step
+//! input grad    dx[m, k] = Σ_n dy[m, n] · w[n, k]
+//! weight grad   dw[n, k] += Σ_m dy[m, n] · x[m, k]
+//! ```
+//!
+//! Nothing is packed and nothing is allocated: micro-batches are small enough for the operands to stay in cache. Sums run
+//! over `p` in order, so the result does not depend on how rows and columns are cut into tiles.
+
+use crate::matrix::{Mat, MatMut};
+use crate::real::Real;
+
+/// What a product starts from.
+#[derive(Clone, Copy)]
+pub(crate) enum Start<'a, T> {
+    /// 0.
+    Zero,
+    /// What is there.
+    Add,
+    /// One value per column.
+    Bias(&'a [T]),
+}
+
+/// Operands of one product. All pointers cover the sizes given; `c` overlaps neither operand.
+pub struct Operands<'a, T> {
+    m: usize,
+    n: usize,
+    k: usize,
+    a: *const T,
+    a_row: usize,
+    a_step: usize,
+    b: *const T,
+    b_step: usize,
+    c: *mut T,
+    c_row: usize,
+    start: Start<'a, T>,
+    relu: bool,
+}
+
+/// `y = x · w_tᵀ + bias`, ReLU applied if asked; `w_t` is `[k, n]`, the transpose of the layer's weights.
+pub(crate) fn forward<T: Real>(
+    x: Mat<'_, T>,
+    w_t: Mat<'_, T>,
+    bias: &[T],
+    relu: bool,
+    y: &mut MatMut<'_, T>,
+) {
+    assert!(
+        x.cols == w_t.rows && y.cols == w_t.cols && y.rows == x.rows && bias.len() == y.cols,
+        "shapes"
+    );
+    T::product(&Operands {
+        m: x.rows,
+        n: y.cols,
+        k: x.cols,
+        a: x.ptr,
+        a_row: x.stride,
+        a_step: 1,
+        b: w_t.ptr,
+        b_step: w_t.stride,
+        c: y.ptr,
+        c_row: y.stride,
+        start: Start::Bias(bias),
+        relu,
+    });
+}
+
+/// `dx (+)= dy · w`, `w` being `[n, k]`.
+pub(crate) fn input_grad<T: Real>(
+    dy: Mat<'_, T>,
+    w: Mat<'_, T>,
+    dx: &mut MatMut<'_, T>,
+    add: bool,
+) {
+    assert!(dy.cols == w.rows && dx.cols == w.cols && dx.rows == dy.rows, "shapes");
+    T::product(&Operands {
+        m: dy.rows,
+        n: dx.cols,
+        k: dy.cols,
+        a: dy.ptr,
+        a_row: dy.stride,
+        a_step: 1,
+        b: w.ptr,
+        b_step: w.stride,
+        c: dx.ptr,
+        c_row: dx.stride,
+        start: if add { Start::Add } else { Start::Zero },
+        relu: false,
+    });
+}
+
+/// `dw += dyᵀ · x`.
+pub(crate) fn weight_grad<T: Real>(dy: Mat<'_, T>, x: Mat<'_, T>, dw: &mut MatMut<'_, T>) {
+    assert!(dy.rows == x.rows && dw.rows == dy.cols && dw.cols == x.cols, "shapes");
+    T::product(&Operands {
+        m: dy.cols,
+        n: x.cols,
+        k: dy.rows,
+        a: dy.ptr,
+        a_row: 1,
+        a_step: dy.stride,
+        b: x.ptr,
+        b_step: x.stride,
+        c: dw.ptr,
+        c_row: dw.stride,
+        start: Start::Add,
+        relu: false,
+    });
+}
+
+/// The obvious twin, for any number type.
+pub(crate) fn plain<T: Real>(o: &Operands<'_, T>) {
+    for i in 0..o.m {
+        for j in 0..o.n {
+            // SAFETY: `i`, `j` and `p` stay below the sizes that the operands cover.
+            unsafe {
+                let c = o.c.add(i * o.c_row + j);
+                let mut total = match o.start {
+                    Start::Zero => T::ZERO,
+                    Start::Add => *c,
+                    Start::Bias(bias) => bias[j],
+                };
+                for p in 0..o.k {
+                    total += *o.a.add(i * o.a_row + p * o.a_step) * *o.b.add(p * o.b_step + j);
+                }
+                *c = if o.relu { total.max(T::ZERO) } else { total };
+            }
+        }
+    }
+}
+
+/// Vectors per row of a tile.
+const WIDE: usize = 2;
+
+/// Rows of a tile: as many as registers hold, with two vectors of `b` and one broadcast value beside them.
+const fn rows_of_tile(registers: usize) -> usize {
+    if registers >= 32 { 14 } else { 6 }
+}
+
+/// The product for `f32`, in tiles that stay in registers.
+pub(crate) fn tiled(operands: &Operands<'_, f32>) {
+    struct Tiled<'a>(&'a Operands<'a, f32>);
+    impl pulp::WithSimd for Tiled<'_> {
+        type Output = ();
+        #[inline(always)]
+        fn with_simd<S: pulp::Simd>(self, simd: S) {
+            let o = self.0;
+            let width = WIDE * S::F32_LANES;
+            let tile = rows_of_tile(S::REGISTER_COUNT);
+            for j in (0..o.n).step_by(width) {
+                let cols = width.min(o.n - j);
+                let mut i = 0;
+                while i < o.m {
+                    let rows = tile.min(o.m - i);
+                    // SAFETY: rows `i..i + rows` and columns `j..j + cols` are inside the operands.
+                    unsafe {
+                        if cols > S::F32_LANES {
+                            by_rows::<S, WIDE>(simd, o, (i, rows), (j, cols));
+                        } else {
+                            by_rows::<S, 1>(simd, o, (i, rows), (j, cols));
+                        }
+                    }
+                    i += rows;
+                }
+            }
+        }
+    }
+    pulp::Arch::new().dispatch(Tiled(operands));
+}
+
+/// Picks the tile of the right height.
+///
+/// # Safety
+/// As [`tile`], with `R` = `rows`.
+#[inline(always)]
+unsafe fn by_rows<S: pulp::Simd, const W: usize>(
+    simd: S,
+    o: &Operands<'_, f32>,
+    (i, rows): (usize, usize),
+    columns: (usize, usize),
+) {
+    macro_rules! heights {
+        ($($height:literal)*) => {
+            match rows {
+                $(
+                    // SAFETY: the caller's promise.
+                    $height if $height <= rows_of_tile(S::REGISTER_COUNT) => unsafe {
+                        tile::<S, $height, W>(simd, o, i, columns);
+                    },
+                )*
+                _ => unreachable!("a tile of {rows} rows"),
+            }
+        };
+    }
+    heights!(1 2 3 4 5 6 7 8 9 10 11 12 13 14);
+}
+
+/// Rows `i..i + R` and columns `j..j + cols` of the result, `cols` being at most `W` vectors and more than `W − 1`.
+///
+/// # Safety
+/// These rows and columns are inside the operands, whose pointers cover what they say.
+#[inline(always)]
+unsafe fn tile<S: pulp::Simd, const R: usize, const W: usize>(
+    simd: S,
+    o: &Operands<'_, f32>,
+    i: usize,
+    (j, cols): (usize, usize),
+) {
+    // Written as a closure run by `vectorize`, so that every tile is a function of its own with all registers to use.
+    struct Tile<'a, const R: usize, const W: usize> {
+        o: &'a Operands<'a, f32>,
+        i: usize,
+        j: usize,
+        cols: usize,
+    }
+    impl<const R: usize, const W: usize> pulp::WithSimd for Tile<'_, R, W> {
+        type Output = ();
+        #[inline(always)]
+        fn with_simd<S: pulp::Simd>(self, simd: S) {
+            let Self { o, i, j, cols } = self;
+            let lanes = S::F32_LANES;
+            let tail = simd.mask_between_m32s(0, (cols - (W - 1) * lanes) as u32);
+            // SAFETY: the promise of `tile`; the last vector of a row is read and written through `tail`, which stops
+            // at the last column.
+            unsafe {
+                let load = |row: *const f32, w: usize| {
+                    if w + 1 < W {
+                        row.add(w * lanes).cast::<S::f32s>().read_unaligned()
+                    } else {
+                        simd.mask_load_ptr_f32s(tail, row.add(w * lanes))
+                    }
+                };
+                let mut sums = [[simd.splat_f32s(0.0); W]; R];
+                match o.start {
+                    Start::Zero => {}
+                    Start::Add => {
+                        for r in 0..R {
+                            for w in 0..W {
+                                sums[r][w] = load(o.c.add((i + r) * o.c_row + j), w);
+                            }
+                        }
+                    }
+                    Start::Bias(bias) => {
+                        for w in 0..W {
+                            let b = load(bias.as_ptr().add(j), w);
+                            for sum in &mut sums {
+                                sum[w] = b;
+                            }
+                        }
+                    }
+                }
+                let (a, b) = (o.a.add(i * o.a_row), o.b.add(j));
+                // Whole vectors of `b` may be read without the mask, which costs, where they stay inside it.
+                if cols == W * lanes {
+                    for p in 0..o.k {
+                        let row: [S::f32s; W] = std::array::from_fn(|w| {
+                            b.add(p * o.b_step + w * lanes).cast::<S::f32s>().read_unaligned()
+                        });
+                        let column = a.add(p * o.a_step);
+                        for (r, sum) in sums.iter_mut().enumerate() {
+                            let x = simd.splat_f32s(*column.add(r * o.a_row));
+                            for w in 0..W {
+                                sum[w] = simd.mul_add_e_f32s(x, row[w], sum[w]);
+                            }
+                        }
+                    }
+                } else {
+                    for p in 0..o.k {
+                        let row: [S::f32s; W] =
+                            std::array::from_fn(|w| load(b.add(p * o.b_step), w));
+                        let column = a.add(p * o.a_step);
+                        for (r, sum) in sums.iter_mut().enumerate() {
+                            let x = simd.splat_f32s(*column.add(r * o.a_row));
+                            for w in 0..W {
+                                sum[w] = simd.mul_add_e_f32s(x, row[w], sum[w]);
+                            }
+                        }
+                    }
+                }
+                let zero = simd.splat_f32s(0.0);
+                for (r, sum) in sums.iter().enumerate() {
+                    let c = o.c.add((i + r) * o.c_row + j);
+                    for w in 0..W {
+                        // In this order a NaN in the sum survives on x86, so that a diverged model is noticed.
+                        let value = if o.relu { simd.max_f32s(zero, sum[w]) } else { sum[w] };
+                        if w + 1 < W {
+                            c.add(w * lanes).cast::<S::f32s>().write_unaligned(value);
+                        } else {
+                            simd.mask_store_ptr_f32s(tail, c.add(w * lanes), value);
+                        }
+                    }
+                }
+            }
+        }
+    }
+    simd.vectorize(Tile::<R, W> { o, i, j, cols });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::scalar;
+    use crate::rng::Rng;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn products_match_the_plain_triple_loop(m in 1usize..40, n in 1usize..70, k in 1usize..40, pad in 0usize..5) {
+            let mut rng = Rng::new(3, (m * 10_000 + n * 100 + k) as u64);
+            let mut random = |rows: usize, cols: usize| -> Vec<f32> {
+                (0..rows * (cols + pad)).map(|_| rng.normal() as f32).collect()
+            };
+            let (x, w, w_t, dy) = (random(m, k), random(n, k), random(k, n), random(m, n));
+            // SAFETY: the views cover `rows` rows of `cols + pad` values, which is what was made.
+            let view = |v: &Vec<f32>, rows, cols: usize| unsafe { Mat::new(v.as_ptr(), rows, cols, cols + pad) };
+            let compare = |out: &[f32], before: &[f32], cols: usize, plain: &[f64]| {
+                for (i, p) in plain.iter().enumerate() {
+                    let fast = out[i / cols * (cols + pad) + i % cols];
+                    assert!((f64::from(fast) - p).abs() < 1e-4 * (1.0 + p.abs()), "{fast} against {p}");
+                }
+                for (i, (after, before)) in out.iter().zip(before).enumerate() {
+                    assert!(i % (cols + pad) < cols || after == before, "wrote past a row");
+                }
+            };
+            let packed = |v: &[f32], rows: usize, cols: usize| -> Vec<f64> {
+                (0..rows * cols).map(|i| f64::from(v[i / cols * (cols + pad) + i % cols])).collect()
+            };
+            let bias: Vec<f32> = random(1, n)[..n].to_vec();
+            for relu in [false, true] {
+                let mut y = random(m, n);
+                let before = y.clone();
+                // SAFETY: as above.
+                let mut out = unsafe { MatMut::new(y.as_mut_ptr(), m, n, n + pad) };
+                forward(view(&x, m, k), view(&w_t, k, n), &bias, relu, &mut out);
+                let mut plain: Vec<f64> = (0..m * n).map(|i| f64::from(bias[i % n])).collect();
+                scalar::gemm((m, n, k), (&x, (k + pad, 1)), (&w_t, (n + pad, 1)), &mut plain, true);
+                if relu {
+                    plain.iter_mut().for_each(|v| *v = v.max(0.0));
+                }
+                compare(&y, &before, n, &plain);
+            }
+            for add in [false, true] {
+                let mut dx = random(m, k);
+                let before = dx.clone();
+                // SAFETY: as above.
+                let mut out = unsafe { MatMut::new(dx.as_mut_ptr(), m, k, k + pad) };
+                let mut plain = packed(&dx, m, k);
+                input_grad(view(&dy, m, n), view(&w, n, k), &mut out, add);
+                scalar::gemm((m, k, n), (&dy, (n + pad, 1)), (&w, (k + pad, 1)), &mut plain, add);
+                compare(&dx, &before, k, &plain);
+            }
+            let mut dw = random(n, k);
+            let before = dw.clone();
+            let mut plain = packed(&dw, n, k);
+            // SAFETY: as above.
+            let mut out = unsafe { MatMut::new(dw.as_mut_ptr(), n, k, k + pad) };
+            weight_grad(view(&dy, m, n), view(&x, m, k), &mut out);
+            scalar::gemm((n, k, m), (&dy, (1, n + pad)), (&x, (k + pad, 1)), &mut plain, true);
+            compare(&dw, &before, k, &plain);
+        }
+    }
+}

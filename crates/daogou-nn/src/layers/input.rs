@@ -1,0 +1,65 @@
+//! Where values enter the graph: embedding lookups and dense inputs.
+
+use super::{Op, Pass};
+use crate::graph::{GradMode, InputId, NodeId, TableId};
+use crate::real::Real;
+
+/// Copies one table row per row of its domain.
+pub(crate) struct Lookup {
+    pub(crate) table: TableId,
+    pub(crate) site: usize,
+    pub(crate) out: NodeId,
+}
+
+impl<T: Real> Op<T> for Lookup {
+    fn inputs(&self) -> Vec<NodeId> {
+        Vec::new()
+    }
+    fn output(&self) -> NodeId {
+        self.out
+    }
+    fn has_parameters(&self) -> bool {
+        true
+    }
+    fn forward(&self, pass: &mut Pass<'_, T>) {
+        let table = pass.table(self.table);
+        let ids = &pass.micro.ids[self.site];
+        let mut out = pass.value_mut(self.out);
+        for (i, &id) in ids.iter().enumerate() {
+            if let Some(&ahead) = ids.get(i + 8) {
+                table.prefetch(ahead);
+            }
+            out.row(i).copy_from_slice(table.row(id));
+        }
+    }
+    fn backward(&self, pass: &mut Pass<'_, T>, _modes: &[GradMode]) {
+        let grad = pass.grad(self.out);
+        let kept = &mut pass.row_grads[self.site];
+        kept.clear();
+        for i in 0..grad.rows {
+            kept.extend_from_slice(grad.row(i));
+        }
+    }
+}
+
+/// Copies values given with the micro-batch.
+pub(crate) struct Dense {
+    pub(crate) input: InputId,
+    pub(crate) out: NodeId,
+}
+
+impl<T: Real> Op<T> for Dense {
+    fn inputs(&self) -> Vec<NodeId> {
+        Vec::new()
+    }
+    fn output(&self) -> NodeId {
+        self.out
+    }
+    fn forward(&self, pass: &mut Pass<'_, T>) {
+        let mut out = pass.value_mut(self.out);
+        for (i, row) in pass.micro.inputs[self.input.0].chunks_exact(out.cols).enumerate() {
+            out.row(i).copy_from_slice(row);
+        }
+    }
+    fn backward(&self, _pass: &mut Pass<'_, T>, _modes: &[GradMode]) {}
+}

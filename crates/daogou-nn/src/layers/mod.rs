@@ -1,0 +1,248 @@
+//! The ops of a graph: how each computes its value and hands its gradient on. One file each.
+
+mod activation;
+mod attention;
+mod combine;
+mod concat;
+mod dropout;
+mod input;
+mod layer_norm;
+mod linear;
+mod pool;
+mod softmax;
+
+pub(crate) use activation::Activate;
+pub use activation::Activation;
+pub(crate) use attention::Attention;
+pub(crate) use combine::{Combine, Pointwise};
+pub(crate) use concat::Concat;
+pub(crate) use dropout::Dropout;
+pub(crate) use input::{Dense, Lookup};
+pub(crate) use layer_norm::LayerNorm;
+pub(crate) use linear::Linear;
+pub(crate) use pool::{Gather, Pool};
+pub(crate) use softmax::Softmax;
+
+use crate::batch::Micro;
+use crate::embedding::Table;
+use crate::graph::{DomainId, GradMode, InputId, MapId, Model, Node, NodeId, TableId};
+use crate::loss::LossSum;
+use crate::matrix::{Mat, MatMut};
+use crate::parameters::Parameters;
+use crate::real::Real;
+use crate::workspace::Workspace;
+
+/// An op: one output node computed from input nodes.
+pub(crate) trait Op<T: Real>: Send + Sync {
+    /// Nodes it reads.
+    fn inputs(&self) -> Vec<NodeId>;
+    /// The node it writes.
+    fn output(&self) -> NodeId;
+    /// Whether it reads parameters or a table itself.
+    fn has_parameters(&self) -> bool {
+        false
+    }
+    /// Multiply-adds of its matrix products per row of its domain, forward only.
+    fn products(&self, nodes: &[Node]) -> usize {
+        let _ = nodes;
+        0
+    }
+    /// Memory it keeps from forward to backward: a domain and values per row of it.
+    fn scratch(&self, nodes: &[Node]) -> Option<(DomainId, usize)> {
+        let _ = nodes;
+        None
+    }
+    /// Concatenations tell their parts, so that the plan can place them.
+    fn as_concat(&mut self) -> Option<(&[NodeId], &mut [bool], NodeId)> {
+        None
+    }
+    /// Computes the output.
+    fn forward(&self, pass: &mut Pass<'_, T>);
+    /// Reads the output's gradient, adds to parameter gradients, writes the inputs' gradients as `modes` say.
+    fn backward(&self, pass: &mut Pass<'_, T>, modes: &[GradMode]);
+}
+
+/// One run of a graph over one micro-batch: what ops see.
+///
+/// Views of different nodes never share a column, because the plan gives every node its own columns, and an op's output
+/// is none of its inputs; so an op may hold views of its inputs and its output at once.
+pub(crate) struct Pass<'a, T> {
+    pub(crate) model: &'a Model<T>,
+    pub(crate) params: &'a [T],
+    parameters: &'a Parameters<T>,
+    pub(crate) micro: &'a Micro<T>,
+    /// Gradients of looked-up rows, per site.
+    pub(crate) row_grads: &'a mut [Vec<T>],
+    /// Gradients of dense parameters, as long as `params`; empty when only going forward.
+    pub(crate) param_grads: &'a mut [T],
+    workspace: &'a mut Workspace<T>,
+    /// Key of this pass's random numbers; `None` when not training.
+    pub(crate) randomness: Option<u64>,
+    op: usize,
+}
+
+impl<'a, T: Real> Pass<'a, T> {
+    pub(crate) fn new(
+        model: &'a Model<T>,
+        parameters: &'a Parameters<T>,
+        micro: &'a Micro<T>,
+        row_grads: &'a mut [Vec<T>],
+        param_grads: &'a mut [T],
+        workspace: &'a mut Workspace<T>,
+        randomness: Option<u64>,
+    ) -> Self {
+        workspace.reserve(model, micro, !param_grads.is_empty());
+        let params = parameters.dense();
+        Self {
+            model,
+            params,
+            parameters,
+            micro,
+            row_grads,
+            param_grads,
+            workspace,
+            randomness,
+            op: 0,
+        }
+    }
+
+    pub(crate) fn forward(&mut self) {
+        for (index, op) in self.model.ops.iter().enumerate() {
+            self.op = index;
+            op.forward(self);
+        }
+    }
+
+    pub(crate) fn backward(&mut self) {
+        for index in (0..self.model.ops.len()).rev() {
+            let Some(modes) = &self.model.backward[index] else { continue };
+            for node in &self.model.unreached[index] {
+                let mut grad = self.grad_mut(*node);
+                for row in 0..grad.rows {
+                    grad.row(row).fill(T::ZERO);
+                }
+            }
+            self.op = index;
+            self.model.ops[index].backward(self, modes);
+        }
+    }
+
+    fn rows(&self, node: &Node) -> usize {
+        self.micro.rows[node.domain.0] * node.repeat
+    }
+
+    pub(crate) fn value<'b>(&self, node: NodeId) -> Mat<'b, T> {
+        let n = &self.model.nodes[node.0];
+        // SAFETY: `reserve` made the buffer large enough for all rows; see the type's note on aliasing. The buffers
+        // are not moved or freed during a pass.
+        unsafe {
+            Mat::new(
+                self.workspace.values[n.buffer].as_ptr().add(n.offset),
+                self.rows(n),
+                n.cols,
+                n.stride,
+            )
+        }
+    }
+
+    pub(crate) fn value_mut<'b>(&mut self, node: NodeId) -> MatMut<'b, T> {
+        let n = &self.model.nodes[node.0];
+        let rows = self.rows(n);
+        // SAFETY: as `value`.
+        unsafe {
+            MatMut::new(
+                self.workspace.values[n.buffer].as_mut_ptr().add(n.offset),
+                rows,
+                n.cols,
+                n.stride,
+            )
+        }
+    }
+
+    pub(crate) fn grad<'b>(&self, node: NodeId) -> Mat<'b, T> {
+        let n = &self.model.nodes[node.0];
+        // SAFETY: as `value`.
+        unsafe {
+            Mat::new(
+                self.workspace.grads[n.buffer].as_ptr().add(n.offset),
+                self.rows(n),
+                n.cols,
+                n.stride,
+            )
+        }
+    }
+
+    pub(crate) fn grad_mut<'b>(&mut self, node: NodeId) -> MatMut<'b, T> {
+        let n = &self.model.nodes[node.0];
+        let rows = self.rows(n);
+        // SAFETY: as `value`.
+        unsafe {
+            MatMut::new(
+                self.workspace.grads[n.buffer].as_mut_ptr().add(n.offset),
+                rows,
+                n.cols,
+                n.stride,
+            )
+        }
+    }
+
+    /// A dense parameter of `rows × cols`.
+    pub(crate) fn param(&self, offset: usize, rows: usize, cols: usize) -> Mat<'a, T> {
+        Mat::packed(&self.params[offset..offset + rows * cols], cols)
+    }
+
+    /// The transpose of the weights at `offset`, which are `rows × cols`.
+    pub(crate) fn transposed(&self, offset: usize, rows: usize, cols: usize) -> Mat<'a, T> {
+        Mat::packed(&self.parameters.transposed()[offset..offset + rows * cols], rows)
+    }
+
+    pub(crate) fn table(&self, table: TableId) -> &'a Table<T> {
+        &self.parameters.tables[table.0]
+    }
+
+    pub(crate) fn param_grad(&mut self, offset: usize, rows: usize, cols: usize) -> MatMut<'_, T> {
+        let values = &mut self.param_grads[offset..offset + rows * cols];
+        // SAFETY: the view covers exactly this exclusive slice.
+        unsafe { MatMut::new(values.as_mut_ptr(), rows, cols, cols) }
+    }
+
+    /// The values of a dense input, row-major.
+    pub(crate) fn input(&self, input: InputId) -> &'a [T] {
+        &self.micro.inputs[input.0]
+    }
+
+    /// Memory for one row of `cols` values, for a loss.
+    pub(crate) fn loss_row<'b>(&mut self, cols: usize) -> &'b mut [T] {
+        let row = &mut self.workspace.loss_row[..cols];
+        // SAFETY: only the running loss asks for it, once per call.
+        unsafe { std::slice::from_raw_parts_mut(row.as_mut_ptr(), row.len()) }
+    }
+
+    /// Runs every loss; `scales` holds weight / batch weight per loss, `sums` receives what each summed.
+    pub(crate) fn losses(&mut self, scales: Option<&[f64]>, sums: &mut [LossSum]) {
+        for (index, (spec, sum)) in self.model.losses.iter().zip(sums).enumerate() {
+            *sum = spec.op.run(self, scales.map(|s| T::of(s[index])), &spec.modes);
+        }
+    }
+
+    pub(crate) fn map(&self, map: MapId) -> &'a [u32] {
+        &self.micro.maps[map.0]
+    }
+
+    /// The running op's scratch memory, `rows × per_row`.
+    pub(crate) fn scratch<'b>(&mut self, rows: usize, per_row: usize) -> &'b mut [T] {
+        let memory = &mut self.workspace.scratch[self.op][..rows * per_row];
+        // SAFETY: each op has its own scratch, and only the running op asks for it, once per call.
+        unsafe { std::slice::from_raw_parts_mut(memory.as_mut_ptr(), memory.len()) }
+    }
+}
+
+/// Writes or adds one row of gradient.
+#[inline(always)]
+pub(crate) fn give<T: Real>(mode: GradMode, target: &mut [T], value: impl Fn(usize) -> T) {
+    match mode {
+        GradMode::Skip => {}
+        GradMode::Assign => target.iter_mut().enumerate().for_each(|(i, t)| *t = value(i)),
+        GradMode::Add => target.iter_mut().enumerate().for_each(|(i, t)| *t += value(i)),
+    }
+}

@@ -1,0 +1,57 @@
+//! The memory one thread needs to run a graph: a value and a gradient buffer per node, reused for every micro-batch.
+
+use crate::batch::Micro;
+use crate::graph::{Model, NodeId};
+use crate::real::Real;
+
+/// Buffers of one thread. Grows to the largest micro-batch seen, then allocates nothing.
+pub struct Workspace<T = f32> {
+    pub(crate) values: Vec<Vec<T>>,
+    pub(crate) grads: Vec<Vec<T>>,
+    pub(crate) scratch: Vec<Vec<T>>,
+    pub(crate) loss_row: Vec<T>,
+    rows: Vec<usize>,
+}
+
+impl<T: Real> Workspace<T> {
+    /// Empty buffers for `model`.
+    pub fn new(model: &Model<T>) -> Self {
+        Self {
+            values: vec![Vec::new(); model.buffers.len()],
+            grads: vec![Vec::new(); model.buffers.len()],
+            scratch: vec![Vec::new(); model.ops.len()],
+            loss_row: vec![T::ZERO; model.nodes.iter().map(|n| n.cols).max().unwrap_or(0)],
+            rows: vec![0; model.domains.len()],
+        }
+    }
+
+    /// Makes room for a micro-batch; gradients only when training.
+    pub(crate) fn reserve(&mut self, model: &Model<T>, micro: &Micro<T>, train: bool) {
+        self.rows.copy_from_slice(&micro.rows);
+        let grow = |buffer: &mut Vec<T>, need: usize| {
+            if buffer.len() < need {
+                buffer.resize(need, T::ZERO);
+            }
+        };
+        for (index, buffer) in model.buffers.iter().enumerate() {
+            let need = micro.rows[buffer.domain.0] * buffer.row_len;
+            grow(&mut self.values[index], need);
+            if train {
+                grow(&mut self.grads[index], need);
+            }
+        }
+        for (index, op) in model.ops.iter().enumerate() {
+            if let Some((domain, per_row)) = op.scratch(&model.nodes) {
+                grow(&mut self.scratch[index], micro.rows[domain.0] * per_row);
+            }
+        }
+    }
+
+    /// Row `row` of a node's value after a forward pass.
+    pub fn row(&self, model: &Model<T>, node: NodeId, row: usize) -> &[T] {
+        let n = &model.nodes[node.0];
+        assert!(row < self.rows[n.domain.0] * n.repeat, "row {row} of a node");
+        let start = n.offset + row * n.stride;
+        &self.values[n.buffer][start..start + n.cols]
+    }
+}

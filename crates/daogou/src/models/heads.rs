@@ -1,0 +1,173 @@
+//! Where a network's answers are, and what they learn from.
+
+use daogou_nn::{Activation, DomainId, Graph, NodeId};
+
+use super::feed::NumberSource;
+use super::inputs::Inputs;
+use super::{Shape, prefix};
+use crate::schema::{Config, LabelSource, PurchaseObjective, Role, Task, TaskKind};
+use crate::{Error, Result};
+
+/// What a head answers for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// One answer per request.
+    Request,
+    /// One answer per impression.
+    Impression,
+}
+
+/// The answer to one task.
+#[derive(Clone, Debug)]
+pub struct Head {
+    /// What its logits are.
+    pub kind: TaskKind,
+    /// What it answers for.
+    pub level: Level,
+    /// Logits: one, or one per category. Offsets of position, sampling and exposure are in it; they are 0 when serving.
+    pub logits: NodeId,
+    /// Name of the bias of its last layer.
+    pub bias: String,
+    domain: DomainId,
+}
+
+/// Whether a request-level task is answered per row, because its label is the row's own.
+pub(super) fn is_row_task(task: &Task) -> bool {
+    task.kind != TaskKind::Binary && task.source() == LabelSource::Row
+}
+
+/// Logits of each task.
+pub(super) fn sizes(config: &Config, shape: &Shape) -> Result<Vec<usize>> {
+    let size = |task: &Task| match task.kind {
+        TaskKind::Distribution if shape.categories == 0 => Err(Error::Config {
+            key: format!("task.{}", task.name),
+            problem: "expected item categories for a distribution, found none".into(),
+            hint: Some("name the column in `columns.category`".into()),
+        }),
+        TaskKind::Distribution => Ok(shape.categories),
+        TaskKind::Binary | TaskKind::Share => Ok(1),
+    };
+    config.tasks.iter().map(size).collect()
+}
+
+/// Hidden layers with the options of the configuration: activation, layer normalisation, dropout.
+pub(super) fn trunk(
+    g: &mut Graph,
+    name: &str,
+    x: NodeId,
+    units: &[usize],
+    activation: Activation,
+    config: &Config,
+) -> NodeId {
+    let model = &config.model;
+    if !model.layer_norm && model.dropout == 0.0 {
+        return g.mlp(name, x, units, activation);
+    }
+    units.iter().enumerate().fold(x, |mut x, (i, &units)| {
+        if model.layer_norm {
+            x = g.linear(&format!("{name}.{}", 2 * i), x, units, Activation::None);
+            x = g.layer_norm(&format!("{name}_norm.{i}"), x);
+            x = g.activation(x, activation);
+        } else {
+            x = g.linear(&format!("{name}.{}", 2 * i), x, units, activation);
+        }
+        g.dropout(x, model.dropout)
+    })
+}
+
+/// Adds to a task's logits what training knows and serving does not: position, sampling rate, exposure.
+pub(super) fn finish(
+    g: &mut Graph,
+    inputs: &mut Inputs,
+    config: &Config,
+    shape: &Shape,
+    task: &Task,
+    mut logits: NodeId,
+    domain: DomainId,
+) -> Head {
+    let bias = format!("{}_head.bias", prefix(task));
+    let index =
+        config.tasks.iter().position(|t| t.name == task.name).expect("a task of the configuration");
+    if task.role() == Some(Role::Click) {
+        if config.model.position_term && shape.positions > 0 {
+            inputs.one_hot_positions(shape.positions);
+            let one_hot = inputs.number(g, domain, shape.positions, NumberSource::Position, false);
+            let one_hot = g.dense(one_hot);
+            let term = g.linear("position", one_hot, 1, Activation::None);
+            logits = g.add(logits, term);
+        }
+        if shape.logit_offset {
+            let offset = inputs.number(g, domain, 1, NumberSource::LogitOffset, false);
+            let offset = g.dense(offset);
+            logits = g.add(logits, offset);
+        }
+    }
+    if shape.exposure.get(index).copied().unwrap_or(false) {
+        let cols = g.cols(logits);
+        let through = domain == inputs.impressions;
+        let offset = inputs.number(g, domain, cols, NumberSource::Exposure(index), through);
+        let offset = g.dense(offset);
+        logits = g.add(logits, offset);
+    }
+    let level = if domain == inputs.requests { Level::Request } else { Level::Impression };
+    Head { kind: task.kind, level, logits, bias, domain }
+}
+
+/// Declares the losses, one per task.
+pub(super) fn losses(
+    g: &mut Graph,
+    inputs: &mut Inputs,
+    config: &Config,
+    shape: &Shape,
+    heads: &[Head],
+) {
+    let click = config.tasks.iter().position(|t| t.role() == Some(Role::Click));
+    let binary = |task: &Task| {
+        config.tasks.iter().filter(|t| t.kind == TaskKind::Binary).position(|t| t.name == task.name)
+    };
+    for (index, (task, head)) in config.tasks.iter().zip(heads).enumerate() {
+        let domain = head.domain;
+        let through = head.level == Level::Impression;
+        match task.kind {
+            TaskKind::Binary => {
+                let label = NumberSource::Label(binary(task).expect("a binary task"));
+                let label = inputs.number(g, domain, 1, label, false);
+                let funnel = click.filter(|_| task.role() == Some(Role::Purchase));
+                match (funnel, task.objective()) {
+                    (Some(click), PurchaseObjective::Esmm) => {
+                        g.bce_product(&task.name, (heads[click].logits, head.logits), label, None);
+                    }
+                    (Some(click), PurchaseObjective::ClickSpace) => {
+                        let clicked = binary(&config.tasks[click]).expect("click is binary");
+                        let clicked =
+                            inputs.number(g, domain, 1, NumberSource::Label(clicked), false);
+                        g.bce(&task.name, head.logits, label, Some(clicked));
+                    }
+                    _ => g.bce(&task.name, head.logits, label, None),
+                }
+            }
+            TaskKind::Distribution if is_row_task(task) => {
+                let class = inputs.number(g, domain, 1, NumberSource::RowCategory, false);
+                g.cross_entropy_class(&task.name, head.logits, class, None);
+            }
+            TaskKind::Distribution => {
+                let shares = inputs.number(
+                    g,
+                    domain,
+                    shape.categories,
+                    NumberSource::Shares(index),
+                    through,
+                );
+                let weight =
+                    inputs.number(g, domain, 1, NumberSource::TargetWeight(index), through);
+                g.cross_entropy(&task.name, head.logits, shares, Some(weight));
+            }
+            TaskKind::Share => {
+                let share = inputs.number(g, domain, 1, NumberSource::Share(index), through);
+                let weight =
+                    inputs.number(g, domain, 1, NumberSource::TargetWeight(index), through);
+                g.mse_sigmoid(&task.name, head.logits, share, Some(weight));
+            }
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! The founding document's network: one trunk over everything known about an impression, one linear head per task.
+//!
+//! ```text
+//! user_embed ─┐
+//! item_embed ─┼─ concat ─ shared_net.0 ─ ReLU ─ shared_net.2 ─ ReLU ─┬─ ctr_head
+//! brand_embed ┤                                                      ├─ cvr_head
+//! price ──────┘                                                      └─ div_head, nov_head
+//! ```
+//!
+//! Request-level tasks are answered once per impression here; readers average them over a request.
+
+use daogou_nn::{Activation, Graph, NodeId};
+
+use super::heads::{self, Head};
+use super::inputs::Inputs;
+use super::{Shape, prefix};
+use crate::Result;
+use crate::schema::Config;
+
+pub(super) fn build(
+    g: &mut Graph,
+    inputs: &mut Inputs,
+    config: &Config,
+    shape: &Shape,
+) -> Result<Vec<Head>> {
+    let fields: Vec<NodeId> = inputs.fields.iter().map(|f| f.node).collect();
+    let x = g.concat(&fields);
+    let activation = if config.model.silu { Activation::Silu } else { Activation::Relu };
+    let shared = heads::trunk(g, "shared_net", x, &config.model.shared_units, activation, config);
+    let names: Vec<String> = config.tasks.iter().map(|t| format!("{}_head", prefix(t))).collect();
+    let sizes = heads::sizes(config, shape)?;
+    let group: Vec<(&str, usize)> = names.iter().map(String::as_str).zip(sizes).collect();
+    let logits = g.linear_group(&group, shared, Activation::None);
+    let impressions = inputs.impressions;
+    Ok(config
+        .tasks
+        .iter()
+        .zip(logits)
+        .map(|(task, node)| heads::finish(g, inputs, config, shape, task, node, impressions))
+        .collect())
+}
