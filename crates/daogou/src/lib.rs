@@ -1,12 +1,16 @@
 //! From a shop's log to a list: schema, data, models, training, metrics, lists.
 
 pub mod artifact;
+mod civil;
 pub mod data;
 pub mod error;
+pub mod importers;
 pub mod lists;
 pub mod metrics;
 pub mod models;
+mod rows;
 pub mod schema;
 pub mod simulate;
+pub mod validate;
 
 pub use error::{Error, Result};

@@ -1,7 +1,9 @@
 //! What a log means: the configuration file, its defaults and its checks.
 
 mod check;
+mod commented;
 pub mod config;
+pub mod infer;
 
 pub use config::{
     Backbone, Columns, Config, DataConfig, DenseOptimizer, EventsConfig, Feature, FeatureType,
