@@ -56,6 +56,11 @@ pub(crate) fn instant(text: &str) -> Option<i64> {
     Some(date + hour * 3600 + minute * 60 + second - offset)
 }
 
+/// The same of a time as a whole number.
+pub(crate) fn instant_of(number: i64) -> i64 {
+    if number.abs() >= 100_000_000_000 { number.div_euclid(1000) } else { number }
+}
+
 /// Days since 1970-01-01 of a date of the proleptic Gregorian calendar (Hinnant, "chrono-compatible low-level date
 /// algorithms").
 fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {

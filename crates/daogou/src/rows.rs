@@ -51,6 +51,11 @@ pub(crate) fn is_delimited(path: &Path) -> bool {
     format(path) == Format::Delimited
 }
 
+/// Whether the file is Parquet, by its name.
+pub(crate) fn is_parquet(path: &Path) -> bool {
+    format(path) == Format::Parquet
+}
+
 /// Lines of a JSON file read for its column names.
 const JSON_SAMPLE: usize = 1000;
 
@@ -377,7 +382,7 @@ impl Rows {
 }
 
 /// A Parquet column as cells; lists joined by `|`.
-fn cells(column: &dyn Array) -> Result<StringArray, arrow::error::ArrowError> {
+pub(crate) fn cells(column: &dyn Array) -> Result<StringArray, arrow::error::ArrowError> {
     if let Some(lists) = column.as_list_opt::<i32>() {
         return lists
             .iter()

@@ -1,7 +1,10 @@
 //! From files to numbers: readers, vocabularies, the dataset, users' timelines.
 
+mod columns;
 pub mod dataset;
+mod encode;
 pub mod event_log;
+mod load;
 pub mod space;
 pub mod split;
 pub mod targets;
@@ -11,5 +14,6 @@ pub use dataset::{
     Catalogue, Column, Dataset, Impressions, LoadReport, RequestTarget, Requests, SideTable, Split,
     Timelines,
 };
+pub use load::{Known, load, load_known};
 pub use space::{Encoding, FeatureSpace, Field, FieldKind, TableShape};
 pub use timeline::Seen;
