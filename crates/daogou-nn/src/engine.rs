@@ -148,6 +148,11 @@ impl<T: Real> Engine<T> {
         &self.model
     }
 
+    /// The model and what it has learned, without what only training needs.
+    pub fn into_parts(self) -> (Model<T>, Parameters<T>) {
+        (self.model, self.parameters)
+    }
+
     /// What it has learned so far.
     pub fn parameters(&self) -> &Parameters<T> {
         &self.parameters

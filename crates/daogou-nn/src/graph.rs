@@ -776,6 +776,11 @@ impl<T> Model<T> {
         &self.params
     }
 
+    /// Number of columns of a node.
+    pub fn cols(&self, node: NodeId) -> usize {
+        self.nodes[node.0].cols
+    }
+
     /// Embedding tables in the order they were declared.
     pub fn table_specs(&self) -> impl Iterator<Item = (&str, usize, usize)> {
         self.tables.iter().map(|t| (t.name.as_str(), t.rows, t.dim))

@@ -11,6 +11,7 @@ pub mod models;
 mod rows;
 pub mod schema;
 pub mod simulate;
+pub mod train;
 pub mod validate;
 
 pub use error::{Error, Result};

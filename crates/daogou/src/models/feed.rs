@@ -414,10 +414,10 @@ impl Feed {
                 requests(&mut |r, _| out.push(value[r]));
             }
             NumberSource::TargetWeight(task) => {
-                let (Some(
+                let Some(
                     RequestTarget::Distribution { weight, .. }
                     | RequestTarget::Share { weight, .. },
-                )) = &targets[task]
+                ) = &targets[task]
                 else {
                     unreachable!("a request-level task has weights")
                 };

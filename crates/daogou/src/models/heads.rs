@@ -5,7 +5,7 @@ use daogou_nn::{Activation, DomainId, Graph, NodeId};
 use super::feed::NumberSource;
 use super::inputs::Inputs;
 use super::{Shape, prefix};
-use crate::schema::{Config, LabelSource, PurchaseObjective, Role, Task, TaskKind};
+use crate::schema::{Config, PurchaseObjective, Role, Task, TaskKind};
 use crate::{Error, Result};
 
 /// What a head answers for.
@@ -29,11 +29,6 @@ pub struct Head {
     /// Name of the bias of its last layer.
     pub bias: String,
     domain: DomainId,
-}
-
-/// Whether a request-level task is answered per row, because its label is the row's own.
-pub(super) fn is_row_task(task: &Task) -> bool {
-    task.kind != TaskKind::Binary && task.source() == LabelSource::Row
 }
 
 /// Logits of each task.
@@ -146,7 +141,7 @@ pub(super) fn losses(
                     _ => g.bce(&task.name, head.logits, label, None),
                 }
             }
-            TaskKind::Distribution if is_row_task(task) => {
+            TaskKind::Distribution if shape.row_label[index] => {
                 let class = inputs.number(g, domain, 1, NumberSource::RowCategory, false);
                 g.cross_entropy_class(&task.name, head.logits, class, None);
             }

@@ -6,15 +6,17 @@
 mod feed;
 mod heads;
 mod inputs;
+pub mod predict;
 mod shared_bottom;
 mod shared_mlp;
 
 pub use feed::{Feed, Mode, Source};
 pub use heads::{Head, Level};
+pub use predict::{Logits, predict};
 
 use daogou_nn::{Graph, Model};
 
-use crate::data::FeatureSpace;
+use crate::data::{Dataset, FeatureSpace, RequestTarget};
 use crate::schema::{Config, ModelKind};
 use crate::{Error, Result};
 
@@ -39,7 +41,41 @@ pub struct Shape {
     pub logit_offset: bool,
     /// Per task: whether its labels come with an exposure offset.
     pub exposure: Vec<bool>,
+    /// Per task: whether its label is the row's own category.
+    pub row_label: Vec<bool>,
 }
+
+impl Shape {
+    /// What a loaded log says.
+    pub fn of(config: &Config, data: &Dataset) -> Self {
+        let train = data.requests.impressions(&data.split.train);
+        let positions = data.impressions.position.get(train).unwrap_or_default();
+        let exposed = |target: &Option<RequestTarget>| {
+            matches!(
+                target,
+                Some(
+                    RequestTarget::Distribution { log_exposure: Some(_), .. }
+                        | RequestTarget::Share { logit_exposure: Some(_), .. }
+                )
+            )
+        };
+        debug_assert_eq!(config.tasks.len(), data.targets.len());
+        Self {
+            categories: data.catalogue.categories.len(),
+            positions: positions.iter().copied().max().map_or(0, usize::from).min(MAX_POSITIONS),
+            logit_offset: !data.impressions.logit_offset.is_empty(),
+            exposure: data.targets.iter().map(exposed).collect(),
+            row_label: data
+                .targets
+                .iter()
+                .map(|t| matches!(t, Some(RequestTarget::RowCategory { .. })))
+                .collect(),
+        }
+    }
+}
+
+/// Positions told apart; deeper ones share the last.
+const MAX_POSITIONS: usize = 64;
 
 impl Network {
     /// Builds the network that `config` describes.

@@ -59,8 +59,8 @@ pub(super) fn build(
 
     let sizes = heads::sizes(config, shape)?;
     let mut built = Vec::with_capacity(config.tasks.len());
-    for (task, size) in config.tasks.iter().zip(sizes) {
-        let per_row = task.kind == TaskKind::Binary || heads::is_row_task(task);
+    for (index, (task, size)) in config.tasks.iter().zip(sizes).enumerate() {
+        let per_row = task.kind == TaskKind::Binary || shape.row_label[index];
         let (base, domain) = match request {
             Some(request) if !per_row => (request, inputs.requests),
             None if !per_row => {

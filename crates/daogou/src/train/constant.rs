@@ -1,0 +1,134 @@
+//! The best constant predictor of each task: what losses are divided by, and where output biases start.
+
+use crate::data::{Dataset, RequestTarget};
+use crate::metrics::logloss::binary_entropy;
+use crate::schema::{Config, PurchaseObjective, TaskKind};
+use crate::{Error, Result};
+
+/// The best constant answer to a task on the training split.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Constant {
+    /// Its mean loss: an entropy, or a variance. Positive.
+    pub loss: f64,
+    /// Its logits: one, or one per category.
+    pub logits: Vec<f64>,
+    /// Its answer: a rate, a mix, or a share.
+    pub answer: Vec<f64>,
+}
+
+fn logit(p: f64) -> f64 {
+    let p = p.clamp(1e-6, 1.0 - 1e-6);
+    (p / (1.0 - p)).ln()
+}
+
+/// Constant predictors of the training split, one per task.
+///
+/// A purchase trained through pCTR·pCVR is measured on all impressions (the entropy of the CTCVR), and its logit is that
+/// of the CVR.
+///
+/// # Errors
+///
+/// Where a task has only one class, or no label at all: there is nothing to learn.
+pub fn constants(config: &Config, data: &Dataset) -> Result<Vec<Constant>> {
+    let train = data.split.train.clone();
+    let impressions = data.requests.impressions(&train);
+    let rate = |label: &[u8], among: Option<&[u8]>| -> (f64, f64) {
+        let (mut n, mut positives) = (0u64, 0u64);
+        for i in impressions.clone() {
+            if among.is_none_or(|a| a[i] == 1) {
+                n += 1;
+                positives += u64::from(label[i]);
+            }
+        }
+        (positives as f64, n as f64)
+    };
+    config
+        .tasks
+        .iter()
+        .enumerate()
+        .map(|(index, task)| {
+            let nothing = |problem: String, hint: &str| {
+                Err(Error::data(format!("task `{}`: {problem}", task.name)).with_hint(hint))
+            };
+            if task.kind == TaskKind::Binary {
+                let labels = &data.impressions.labels;
+                let label = &labels[super::binary_index(config, index)];
+                let click =
+                    super::funnel(config, index).map(|c| &labels[super::binary_index(config, c)]);
+                let (positives, n) = rate(label, None);
+                let among = click.filter(|_| task.objective() != PurchaseObjective::AllImpressions);
+                let (_, base) = among.map_or((positives, n), |click| rate(label, Some(click)));
+                if positives == 0.0 || positives == n {
+                    let class = u8::from(positives > 0.0);
+                    return nothing(
+                        format!(
+                            "all {n} training impressions have label {class}; expected both 0 and 1"
+                        ),
+                        "check the label column, or train on a longer stretch of the log",
+                    );
+                }
+                let own = positives / base;
+                let measured = match task.objective() {
+                    PurchaseObjective::ClickSpace if click.is_some() => own,
+                    _ => positives / n,
+                };
+                let loss = binary_entropy(measured).max(1e-6);
+                return Ok(Constant { loss, logits: vec![logit(own)], answer: vec![own] });
+            }
+            match data.targets[index].as_ref().expect("request-level tasks have targets") {
+                RequestTarget::RowCategory { classes } => {
+                    let mut counts = vec![0.0; *classes];
+                    for i in impressions.clone() {
+                        let sampled = data.impressions.sampled.get(i).copied().unwrap_or(false);
+                        let item = data.impressions.item[i] as usize;
+                        if let (Some(count), false) =
+                            (counts.get_mut(usize::from(data.catalogue.category[item])), sampled)
+                        {
+                            *count += 1.0;
+                        }
+                    }
+                    Ok(of_mix(counts))
+                }
+                RequestTarget::Distribution { classes, shares, weight, .. } => {
+                    let mut total = vec![0.0; *classes];
+                    for r in train.clone() {
+                        let row = &shares[r * classes..(r + 1) * classes];
+                        let w = f64::from(weight[r]);
+                        total.iter_mut().zip(row).for_each(|(t, &s)| *t += w * f64::from(s));
+                    }
+                    if total.iter().sum::<f64>() <= 0.0 {
+                        return nothing("no training request has a label".into(), NO_LABEL);
+                    }
+                    Ok(of_mix(total))
+                }
+                RequestTarget::Share { value, weight, .. } => {
+                    let (mut n, mut sum, mut square) = (0.0, 0.0, 0.0);
+                    for r in train.clone() {
+                        let (w, v) = (f64::from(weight[r]), f64::from(value[r]));
+                        n += w;
+                        sum += w * v;
+                        square += w * v * v;
+                    }
+                    if n <= 0.0 {
+                        return nothing("no training request has a label".into(), NO_LABEL);
+                    }
+                    let mean = sum / n;
+                    let loss = (square / n - mean * mean).max(1e-6);
+                    Ok(Constant { loss, logits: vec![logit(mean)], answer: vec![mean] })
+                }
+            }
+        })
+        .collect()
+}
+
+const NO_LABEL: &str = "the log is too short for the label window: lower `min_events`, raise `window_days`, or remove \
+                        the task";
+
+/// A mix from weights; every category keeps a trace of mass, so that its logit is finite.
+fn of_mix(counts: Vec<f64>) -> Constant {
+    let total: f64 = counts.iter().sum();
+    let n = counts.len() as f64;
+    let answer: Vec<f64> = counts.iter().map(|c| (c + 1e-3) / (total + 1e-3 * n)).collect();
+    let entropy: f64 = answer.iter().map(|p| -p * p.ln()).sum();
+    Constant { loss: entropy.max(1e-6), logits: answer.iter().map(|p| p.ln()).collect(), answer }
+}

@@ -1,0 +1,399 @@
+//! Training: epochs of shuffled requests, early stopping on validation, checkpoints that resume to the same bits.
+
+mod constant;
+mod resume;
+mod schedule;
+mod validation;
+
+pub use constant::{Constant, constants};
+pub use validation::TaskScore;
+
+use std::ops::Range;
+use std::path::PathBuf;
+
+use daogou_nn::rng::{Rng, hash, mix};
+use daogou_nn::{
+    Batch, DenseOptimizer, Engine, EngineConfig, Parameters, StepSize, TableOptimizer,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::data::Dataset;
+use crate::models::predict::{MICRO, cut};
+use crate::models::{Mode, Network, Shape, Source};
+use crate::schema::{self, Config, Role, TaskKind};
+use crate::{Error, Result};
+
+/// Logical shards of a batch. Part of what makes a run's bits; more than 8 threads would need more.
+const SHARDS: usize = 8;
+
+/// How a training runs, besides what its configuration says.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Directory that checkpoints go to; none: no checkpoints.
+    pub checkpoints: Option<PathBuf>,
+    /// Go on from the checkpoint there, if there is one.
+    pub resume: bool,
+}
+
+/// What a training leaves.
+pub struct Trained {
+    /// The network, in training's own form: its feed and heads serve as well.
+    pub network: Network,
+    /// Parameters of the best round, or of the last without early stopping.
+    pub parameters: Parameters,
+    /// One record per round of validation.
+    pub history: Vec<Round>,
+    /// Constant predictors of the training split, one per task.
+    pub constants: Vec<Constant>,
+}
+
+/// One round: training since the last, then validation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Round {
+    /// From 1.
+    pub epoch: usize,
+    /// Steps so far.
+    pub step: u64,
+    /// Impressions trained on in this round.
+    pub impressions: u64,
+    /// Mean training loss per task, over its constant predictor's loss.
+    pub train_loss: Vec<f64>,
+    /// Validation, per task; empty without a validation split.
+    pub valid: Vec<TaskScore>,
+    /// Weighted sum of normalised validation losses: what early stopping watches.
+    pub valid_loss: Option<f64>,
+    /// Whether it is the best so far.
+    pub best: bool,
+}
+
+/// Where training stands.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress<'a> {
+    /// From 1.
+    pub epoch: usize,
+    /// Epochs at most.
+    pub epochs: usize,
+    /// Impressions of this epoch done.
+    pub done: usize,
+    /// Impressions per epoch.
+    pub total: usize,
+    /// Mean loss per task in this round, over its constant predictor's loss.
+    pub losses: &'a [f64],
+}
+
+/// Told what happens while training runs.
+pub trait Observer {
+    /// After every step.
+    fn step(&mut self, progress: &Progress<'_>) {
+        let _ = progress;
+    }
+    /// After every round of validation.
+    fn round(&mut self, round: &Round) {
+        let _ = round;
+    }
+}
+
+/// Watches nothing.
+impl Observer for () {}
+
+/// Where a run stands between two steps: everything besides tensors that decides what comes next.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Position {
+    epoch: usize,
+    /// Requests of the epoch's order that are done.
+    cursor: usize,
+    step: u64,
+    /// Rounds done within the epoch.
+    rounds: usize,
+    impressions: u64,
+    loss_sums: Vec<f64>,
+    loss_weights: Vec<f64>,
+    best_loss: Option<f64>,
+    rounds_without_gain: usize,
+    history: Vec<Round>,
+}
+
+/// Trains the network that `config` describes on a loaded log.
+///
+/// The result is a function of configuration, data and seed: not of the number of threads, and not of where training
+/// was interrupted.
+///
+/// # Errors
+///
+/// Where a task has nothing to learn from, a loss diverges, or a checkpoint cannot be written or does not fit.
+pub fn train(
+    config: &Config,
+    data: &Dataset,
+    options: &Options,
+    observer: &mut dyn Observer,
+) -> Result<Trained> {
+    let shape = Shape::of(config, data);
+    let constants = constants(config, data)?;
+    let Network { model, feed, heads } = Network::build(config, &data.space, &shape)?;
+    let t = &config.train;
+    let loss_weights: Vec<f64> = config
+        .tasks
+        .iter()
+        .zip(&constants)
+        .map(|(task, c)| task.weight() / if config.loss_weighting.normalise { c.loss } else { 1.0 })
+        .collect();
+    let mut engine = Engine::new(
+        model,
+        &EngineConfig {
+            seed: t.seed,
+            threads: threads(t.threads),
+            shards: SHARDS,
+            dense: match t.optimizer {
+                schema::DenseOptimizer::Sgd => DenseOptimizer::Sgd { momentum: t.momentum },
+                schema::DenseOptimizer::Adam => DenseOptimizer::Adam,
+                schema::DenseOptimizer::Adagrad => DenseOptimizer::Adagrad,
+            },
+            tables: match t.table_optimizer {
+                schema::TableOptimizer::RowwiseAdagrad => TableOptimizer::RowwiseAdagrad,
+                schema::TableOptimizer::LazyAdam => TableOptimizer::LazyAdam,
+                schema::TableOptimizer::Sgd => TableOptimizer::Sgd,
+            },
+            weight_decay: t.weight_decay,
+            table_weight_decay: t.table_weight_decay,
+            clip_norm: t.clip_norm,
+            loss_weights,
+        },
+    );
+    start_biases(&mut engine, &heads, &constants);
+
+    let n_tasks = config.tasks.len();
+    let mut at = Position {
+        loss_sums: vec![0.0; n_tasks],
+        loss_weights: vec![0.0; n_tasks],
+        ..Position::default()
+    };
+    let mut best: Option<Parameters> = None;
+    let identity = resume::identity(config, data);
+    if let (true, Some(directory)) = (options.resume, &options.checkpoints) {
+        resume::load(directory, &identity, &mut engine, &mut best, &mut at)?;
+    }
+    let source = Source::from(data);
+    let offsets = &data.requests.offsets;
+    let filled = |r: &u32| offsets[*r as usize + 1] > offsets[*r as usize];
+    let requests: Vec<u32> = data.split.train.clone().map(|r| r as u32).filter(filled).collect();
+    let total = data.requests.impressions(&data.split.train).len();
+    let planned = (total.div_ceil(t.batch_size) * t.epochs) as u64;
+    let mut batch = Batch::new(engine.model(), 0);
+    let mut micros: Vec<Range<usize>> = Vec::new();
+    let mut losses = vec![0.0; n_tasks];
+    let rounds = t.evaluations_per_epoch.max(1);
+
+    while at.epoch < t.epochs && !stopped(config, &at) {
+        let mut order = requests.clone();
+        Rng::new(t.seed, mix(hash("order") ^ at.epoch as u64)).shuffle(&mut order);
+        let mode = Mode::Train {
+            key: mix(t.seed ^ mix(hash("id_dropout") ^ at.epoch as u64)),
+            id_dropout: t.id_dropout,
+        };
+        let mut done: usize = order[..at.cursor]
+            .iter()
+            .map(|&r| (offsets[r as usize + 1] - offsets[r as usize]) as usize)
+            .sum();
+        while at.cursor < order.len() {
+            let (mut end, mut rows) = (at.cursor, 0);
+            while end < order.len() && rows < t.batch_size {
+                let r = order[end] as usize;
+                rows += (offsets[r + 1] - offsets[r]) as usize;
+                end += 1;
+            }
+            let chosen = &order[at.cursor..end];
+            micros.clear();
+            cut(offsets, chosen, MICRO, |range| micros.push(range));
+            batch.resize(engine.model(), micros.len());
+            engine.team().for_each(batch.micros_mut(), |_, index, micro| {
+                feed.fill(&source, &chosen[micros[index].clone()], mode, micro);
+            });
+            at.step += 1;
+            let factor = schedule::factor(t, at.step, planned);
+            let size = StepSize {
+                step: at.step,
+                dense: t.learning_rate * factor,
+                tables: t.table_learning_rate * factor,
+            };
+            engine.step(&mut batch, &size).map_err(|diverged| Error::Diverged {
+                step: diverged.step,
+                task: diverged.loss,
+                quantity: diverged.quantity,
+                value: diverged.value,
+            })?;
+            at.cursor = end;
+            at.impressions += rows as u64;
+            done += rows;
+            for (task, sum) in engine.losses().iter().enumerate() {
+                at.loss_sums[task] += sum.sum;
+                at.loss_weights[task] += sum.weight;
+                losses[task] =
+                    at.loss_sums[task] / at.loss_weights[task].max(1e-300) / constants[task].loss;
+            }
+            observer.step(&Progress {
+                epoch: at.epoch + 1,
+                epochs: t.epochs,
+                done,
+                total,
+                losses: &losses,
+            });
+            let round_over = at.rounds + 1 < rounds && done * rounds >= total * (at.rounds + 1);
+            if round_over {
+                at.rounds += 1;
+                end_round(
+                    config,
+                    data,
+                    &mut engine,
+                    (&feed, &heads),
+                    &constants,
+                    &mut at,
+                    &mut best,
+                    observer,
+                );
+                if stopped(config, &at) {
+                    break;
+                }
+            }
+            let due = t.checkpoint_steps > 0 && at.step.is_multiple_of(t.checkpoint_steps);
+            if let (Some(directory), true) = (&options.checkpoints, due && at.cursor < order.len())
+            {
+                resume::save(directory, &identity, &engine, best.as_ref(), &at)?;
+            }
+        }
+        if stopped(config, &at) {
+            break;
+        }
+        (at.cursor, at.rounds) = (0, 0);
+        at.epoch += 1;
+        end_round(
+            config,
+            data,
+            &mut engine,
+            (&feed, &heads),
+            &constants,
+            &mut at,
+            &mut best,
+            observer,
+        );
+        if let Some(directory) = &options.checkpoints {
+            resume::save(directory, &identity, &engine, best.as_ref(), &at)?;
+        }
+    }
+    let (model, last) = engine.into_parts();
+    Ok(Trained {
+        network: Network { model, feed, heads },
+        parameters: best.unwrap_or(last),
+        history: at.history,
+        constants,
+    })
+}
+
+/// Whether early stopping has had enough.
+fn stopped(config: &Config, at: &Position) -> bool {
+    config.train.patience > 0 && at.rounds_without_gain > config.train.patience
+}
+
+/// Number of threads that a configuration asks for; 0: as many as cores.
+pub fn threads(asked: usize) -> usize {
+    if asked > 0 { asked } else { std::thread::available_parallelism().map_or(1, usize::from) }
+}
+
+/// Output biases start at the constant predictor, which saves rare tasks thousands of steps.
+fn start_biases(engine: &mut Engine, heads: &[crate::models::Head], constants: &[Constant]) {
+    let places: Vec<_> = heads
+        .iter()
+        .map(|head| {
+            let param = engine.model().params().iter().find(|p| p.name == head.bias);
+            param.expect("every head has a bias").range()
+        })
+        .collect();
+    engine.parameters_mut().edit_dense(|dense| {
+        for (place, constant) in places.into_iter().zip(constants) {
+            for (bias, value) in dense[place].iter_mut().zip(&constant.logits) {
+                *bias = *value as f32;
+            }
+        }
+    });
+}
+
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the state of one training, taken apart for the borrow checker"
+)]
+fn end_round(
+    config: &Config,
+    data: &Dataset,
+    engine: &mut Engine,
+    (feed, heads): (&crate::models::Feed, &[crate::models::Head]),
+    constants: &[Constant],
+    at: &mut Position,
+    best: &mut Option<Parameters>,
+    observer: &mut dyn Observer,
+) {
+    let train_loss = at
+        .loss_sums
+        .iter()
+        .zip(&at.loss_weights)
+        .zip(constants)
+        .map(|((sum, weight), c)| if *weight > 0.0 { sum / weight / c.loss } else { 0.0 })
+        .collect();
+    let valid = if data.split.valid.is_empty() {
+        Vec::new()
+    } else {
+        let requests: Vec<u32> = data.split.valid.clone().map(|r| r as u32).collect();
+        let (model, parameters, team) = engine.parts();
+        let source = Source::from(data);
+        let logits = crate::models::predict(
+            (model, parameters),
+            (feed, heads),
+            &source,
+            &requests,
+            Mode::Evaluate,
+            team,
+        );
+        validation::score(config, data, data.split.valid.clone(), &logits, constants)
+    };
+    let valid_loss = (!valid.is_empty()).then(|| {
+        let weighed = config.tasks.iter().zip(&valid);
+        weighed.map(|(task, score)| task.weight() * score.loss.unwrap_or(0.0)).sum::<f64>()
+    });
+    let better = match (valid_loss, at.best_loss) {
+        (Some(new), Some(old)) => new < old,
+        (Some(_), None) => true,
+        (None, _) => false,
+    };
+    if config.train.patience > 0 && valid_loss.is_some() {
+        if better {
+            at.best_loss = valid_loss;
+            at.rounds_without_gain = 0;
+            *best = Some(engine.parameters().clone());
+        } else {
+            at.rounds_without_gain += 1;
+        }
+    }
+    let round = Round {
+        epoch: at.epoch.max(1).min(config.train.epochs).max(at.epoch + usize::from(at.cursor > 0)),
+        step: at.step,
+        impressions: at.impressions,
+        train_loss,
+        valid,
+        valid_loss,
+        best: better,
+    };
+    observer.round(&round);
+    at.history.push(round);
+    at.impressions = 0;
+    at.loss_sums.fill(0.0);
+    at.loss_weights.fill(0.0);
+}
+
+/// Index among the binary tasks of task `index`.
+pub(crate) fn binary_index(config: &Config, index: usize) -> usize {
+    config.tasks[..index].iter().filter(|t| t.kind == TaskKind::Binary).count()
+}
+
+/// Index of the click task, if the task at `index` is a purchase after a click.
+pub(crate) fn funnel(config: &Config, index: usize) -> Option<usize> {
+    let purchase = config.tasks[index].role() == Some(Role::Purchase);
+    config.task_of(Role::Click).filter(|_| purchase)
+}

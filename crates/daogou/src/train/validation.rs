@@ -1,0 +1,131 @@
+//! What early stopping watches: losses on the validation split, each over its constant predictor's.
+
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+use super::Constant;
+use crate::data::{Dataset, RequestTarget};
+use crate::metrics::logloss::{sigmoid, softplus};
+use crate::metrics::{ScoreOrder, auc};
+use crate::models::{Level, Logits};
+use crate::schema::{Config, PurchaseObjective, TaskKind};
+
+/// Validation of one task.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskScore {
+    /// Mean loss over the constant predictor's loss on the training split; `None` without labelled rows.
+    pub loss: Option<f64>,
+    /// Area under the ROC curve, of binary tasks; of a purchase trained through pCTR·pCVR: of the CTCVR.
+    pub auc: Option<f64>,
+}
+
+/// Scores the logits of some requests.
+pub(super) fn score(
+    config: &Config,
+    data: &Dataset,
+    requests: Range<usize>,
+    logits: &[Logits],
+    constants: &[Constant],
+) -> Vec<TaskScore> {
+    let impressions = data.requests.impressions(&requests);
+    let owners = || {
+        requests.clone().flat_map(|r| {
+            let n = data.requests.impressions(&(r..r + 1)).len();
+            std::iter::repeat_n(r, n)
+        })
+    };
+    (0..config.tasks.len())
+        .map(|index| {
+            let task = &config.tasks[index];
+            let z = &logits[index];
+            let own = constants[index].loss;
+            if task.kind == TaskKind::Binary {
+                let labels = |i: usize| &data.impressions.labels[super::binary_index(config, i)];
+                let label = &labels(index)[impressions.clone()];
+                return match (super::funnel(config, index), task.objective()) {
+                    (Some(click), PurchaseObjective::Esmm) => {
+                        // ln P = −softplus(−a) − softplus(−v) orders as P does and never underflows.
+                        let pairs = logits[click].values.iter().zip(&z.values);
+                        let ln_p: Vec<f64> = pairs
+                            .map(|(&a, &v)| -softplus(-f64::from(a)) - softplus(-f64::from(v)))
+                            .collect();
+                        let loss = ln_p
+                            .iter()
+                            .zip(label)
+                            .map(|(&l, &y)| if y == 1 { -l } else { -(-l.exp()).ln_1p() });
+                        let mean = loss.sum::<f64>() / label.len() as f64;
+                        let scores: Vec<f32> = ln_p.iter().map(|&l| l as f32).collect();
+                        binary(mean / own, &scores, label)
+                    }
+                    (Some(click), PurchaseObjective::ClickSpace) => {
+                        let clicked = &labels(click)[impressions.clone()];
+                        let keep = |i: &usize| clicked[*i] == 1;
+                        let rows: Vec<usize> = (0..label.len()).filter(keep).collect();
+                        let scores: Vec<f32> = rows.iter().map(|&i| z.values[i]).collect();
+                        let label: Vec<u8> = rows.iter().map(|&i| label[i]).collect();
+                        binary(mean_bce(&scores, &label) / own, &scores, &label)
+                    }
+                    _ => binary(mean_bce(&z.values, label) / own, &z.values, label),
+                };
+            }
+            let (mut sum, mut total) = (0.0, 0.0);
+            let cols = z.cols;
+            let rows: Vec<usize> = match z.level {
+                Level::Request => requests.clone().collect(),
+                Level::Impression => owners().collect(),
+            };
+            let sizes = |r: usize| match z.level {
+                Level::Request => 1.0,
+                Level::Impression => data.requests.impressions(&(r..r + 1)).len() as f64,
+            };
+            for (row, &r) in rows.iter().enumerate() {
+                let z = &z.values[row * cols..(row + 1) * cols];
+                let (w, loss) = match data.targets[index].as_ref() {
+                    Some(RequestTarget::RowCategory { .. }) => {
+                        let item = data.impressions.item[impressions.start + row] as usize;
+                        let category = usize::from(data.catalogue.category[item]);
+                        if category >= cols {
+                            continue;
+                        }
+                        let lse = log_sum_exp(z);
+                        (1.0, lse - f64::from(z[category]))
+                    }
+                    Some(RequestTarget::Distribution { shares, weight, .. }) => {
+                        let lse = log_sum_exp(z);
+                        let t = &shares[r * cols..(r + 1) * cols];
+                        let ce =
+                            t.iter().zip(z).map(|(&t, &z)| f64::from(t) * (lse - f64::from(z)));
+                        (f64::from(weight[r]) / sizes(r), ce.sum())
+                    }
+                    Some(RequestTarget::Share { value, weight, .. }) => {
+                        let miss = sigmoid(f64::from(z[0])) - f64::from(value[r]);
+                        (f64::from(weight[r]) / sizes(r), miss * miss)
+                    }
+                    None => continue,
+                };
+                if w > 0.0 {
+                    sum += w * loss;
+                    total += w;
+                }
+            }
+            TaskScore { loss: (total > 0.0).then(|| sum / total / own), auc: None }
+        })
+        .collect()
+}
+
+fn log_sum_exp(logits: &[f32]) -> f64 {
+    let top = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let total: f64 = logits.iter().map(|&z| f64::from(z - top).exp()).sum();
+    f64::from(top) + total.ln()
+}
+
+fn mean_bce(logits: &[f32], labels: &[u8]) -> f64 {
+    let loss = |(&z, &y): (&f32, &u8)| softplus(f64::from(z)) - f64::from(y) * f64::from(z);
+    logits.iter().zip(labels).map(loss).sum::<f64>() / logits.len() as f64
+}
+
+fn binary(loss: f64, scores: &[f32], labels: &[u8]) -> TaskScore {
+    let order = ScoreOrder::new(scores);
+    TaskScore { loss: (!labels.is_empty()).then_some(loss), auc: auc::auc(&order, labels) }
+}
