@@ -34,7 +34,7 @@ pub struct Dataset {
 }
 
 /// Rows of one side (users or items).
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct SideTable {
     /// External ids; `ids[0]` is empty: the unknown row.
     pub ids: Vec<String>,
@@ -42,8 +42,26 @@ pub struct SideTable {
     pub columns: Vec<Column>,
 }
 
+impl Column {
+    /// A column whose first row is repeated.
+    pub(crate) fn repeated(&self, rows: usize) -> Self {
+        match self {
+            Self::Ids(ids) => Self::Ids(vec![ids[0]; rows]),
+            Self::Numbers(values) => Self::Numbers(vec![values[0]; rows]),
+            Self::Bags { offsets, ids } => {
+                let first = &ids[..offsets[1] as usize];
+                Self::Bags {
+                    offsets: (0..=rows as u32).map(|row| row * offsets[1]).collect(),
+                    ids: first.iter().copied().cycle().take(first.len() * rows).collect(),
+                }
+            }
+        }
+    }
+}
+
 /// One encoded column.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Column {
     /// Rows of an embedding table.
     Ids(Vec<u32>),
@@ -59,13 +77,14 @@ pub enum Column {
 }
 
 /// Items as lists see them; every vector is by item row, row 0 is the unknown item.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Catalogue {
     /// Category names; at most 20, the last then being `other`. Empty without `columns.category`.
     pub categories: Vec<String>,
     /// Index into `categories`; `u16::MAX` where unknown.
     pub category: Vec<u16>,
     /// Price as in the log; NaN where unknown. Empty without `columns.price`.
+    #[serde(with = "super::store::unknown_as_null")]
     pub price: Vec<f32>,
     /// Text shown to people. Empty without `columns.title`.
     pub title: Vec<String>,
@@ -111,7 +130,7 @@ pub struct Impressions {
 }
 
 /// Engaged events of every user, in time order.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Timelines {
     /// Events of user `u` are `offsets[u]..offsets[u + 1]`; one more entry than user rows.
     pub offsets: Vec<u32>,

@@ -254,6 +254,33 @@ pub(super) fn encode(raw: &Raw, encoding: &Encoding, salt: &str) -> Column {
     }
 }
 
+/// Encodes one value given as text.
+///
+/// # Errors
+///
+/// Where a number is wanted and the text is none.
+pub(crate) fn encode_one(value: &str, encoding: &Encoding, salt: &str) -> Result<Column> {
+    let wrong = |expected: &str| {
+        Error::config(format!("context.{salt}"), format!("expected {expected}, got `{value}`"))
+    };
+    let raw = match encoding {
+        Encoding::Standardised { .. } | Encoding::Buckets { .. } => {
+            let number = value.parse().ok().filter(|v: &f64| v.is_finite());
+            Raw::Numbers(vec![number.ok_or_else(|| wrong("a finite number"))?])
+        }
+        Encoding::Hour | Encoding::Weekday => {
+            Raw::Times(vec![crate::civil::instant(value).ok_or_else(|| wrong("a time"))?])
+        }
+        _ => Raw::Text { codes: vec![1], values: vec![String::new(), value.into()] },
+    };
+    Ok(encode(&raw, encoding, salt))
+}
+
+/// Encodes one time.
+pub(crate) fn encode_time(time: i64, encoding: &Encoding) -> Column {
+    encode(&Raw::Times(vec![time]), encoding, "")
+}
+
 /// `1 + hour` of a Unix time; 0 where unknown.
 fn hour(time: i64) -> u32 {
     if time == i64::MIN { 0 } else { 1 + time.rem_euclid(86_400) as u32 / 3600 }

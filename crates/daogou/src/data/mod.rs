@@ -7,6 +7,7 @@ pub mod event_log;
 mod load;
 pub mod space;
 pub mod split;
+pub mod store;
 pub mod targets;
 pub mod timeline;
 
@@ -14,6 +15,7 @@ pub use dataset::{
     Catalogue, Column, Dataset, Impressions, LoadReport, RequestTarget, Requests, SideTable, Split,
     Timelines,
 };
+pub(crate) use encode::{encode_one, encode_time};
 pub use load::{Known, load, load_known};
 pub use space::{Encoding, FeatureSpace, Field, FieldKind, TableShape};
 pub use timeline::Seen;

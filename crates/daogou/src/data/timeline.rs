@@ -95,7 +95,7 @@ impl Timelines {
 }
 
 /// Items each user was shown or engaged with, and when first.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Seen {
     offsets: Vec<u32>,
     item: Vec<u32>,

@@ -30,10 +30,9 @@ pub(super) fn build(
         inputs.fields.iter().filter(belongs).map(|f| f.node).collect()
     };
     let (about_request, about_item) = (of(true), of(false));
-    let request = (!about_request.is_empty()).then(|| {
-        let x = g.concat(&about_request);
-        heads::trunk(g, "request_net", x, &model.request_units, activation, config)
-    });
+    let known = (!about_request.is_empty()).then(|| g.concat(&about_request));
+    let request =
+        known.map(|x| heads::trunk(g, "request_net", x, &model.request_units, activation, config));
 
     let mut parts: Vec<NodeId> = Vec::new();
     if let Some(request) = request {
@@ -42,10 +41,10 @@ pub(super) fn build(
     if !about_item.is_empty() {
         let item = g.concat(&about_item);
         parts.push(item);
-        if let (Some(request), true) = (request, model.interaction) {
+        if let (Some(known), true) = (known, model.interaction) {
             // What this user and this item have in common, before any hidden layer has to find out.
-            let dim = model.embedding_dim;
-            let user = g.linear("request_projection", request, dim, Activation::None);
+            let dim = 2 * model.embedding_dim;
+            let user = g.linear("request_projection", known, dim, Activation::None);
             let user = g.gather(user, inputs.request_of_impression);
             let item = g.linear("item_projection", item, dim, Activation::None);
             parts.push(g.mul(user, item));

@@ -160,6 +160,7 @@ pub fn train(
         },
     );
     start_biases(&mut engine, &heads, &constants);
+    start_positions(&mut engine, config, data, shape.positions);
 
     let n_tasks = config.tasks.len();
     let mut at = Position {
@@ -312,6 +313,34 @@ fn start_biases(engine: &mut Engine, heads: &[crate::models::Head], constants: &
             for (bias, value) in dense[place].iter_mut().zip(&constant.logits) {
                 *bias = *value as f32;
             }
+        }
+    });
+}
+
+/// Examination starts at the log-odds of each position: Adam's steps are too small to get there in a short training.
+fn start_positions(engine: &mut Engine, config: &Config, data: &Dataset, positions: usize) {
+    let Some(param) = engine.model().params().iter().find(|p| p.name == "position.weight") else {
+        return;
+    };
+    let place = param.range();
+    let click = config.task_of(Role::Click).map(|c| binary_index(config, c)).unwrap_or_default();
+    let labels = &data.impressions.labels[click];
+    let mut counts = vec![(0.0, 0.0); positions];
+    for i in data.requests.impressions(&data.split.train) {
+        let position = usize::from(data.impressions.position[i]).min(positions);
+        if position > 0 {
+            counts[position - 1].0 += f64::from(labels[i]);
+            counts[position - 1].1 += 1.0;
+        }
+    }
+    let all = counts.iter().fold((0.0, 0.0), |a, c| (a.0 + c.0, a.1 + c.1));
+    let rate = all.0 / f64::max(all.1, 1.0);
+    let logit = |p: f64| (p / (1.0 - p)).ln();
+    engine.parameters_mut().edit_dense(|dense| {
+        for (weight, (clicks, shown)) in dense[place].iter_mut().zip(&counts) {
+            // Shrunk to the mean rate as if that had been seen 50 times more.
+            let own = (clicks + 50.0 * rate) / (shown + 50.0);
+            *weight = if rate > 0.0 && rate < 1.0 { (logit(own) - logit(rate)) as f32 } else { 0.0 };
         }
     });
 }

@@ -1,0 +1,270 @@
+//! From predictions on a split to a report: every task by its own metrics, beside baselines fitted on training.
+
+mod baselines;
+mod lists;
+pub mod table;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+pub use lists::{Ranking, ranking};
+
+use crate::Result;
+use crate::data::{Dataset, RequestTarget};
+use crate::metrics::logloss::sigmoid;
+use crate::metrics::{
+    BinaryInput, BinaryReport, BootstrapOptions, DistributionInput, DistributionReport, ListReport,
+    Scores, ShareInput, ShareReport,
+};
+use crate::schema::{Config, TaskKind};
+use crate::train::{binary_index, funnel};
+
+/// Answers to every task, in the order of the configuration, for a range of requests.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Predictions {
+    /// One per task.
+    pub tasks: Vec<TaskScores>,
+}
+
+/// Answers to one task.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TaskScores {
+    /// One logit per impression; of a purchase after a click: of P(purchase | click).
+    Logits(Vec<f32>),
+    /// Shares per category, one row per request, or per impression where the label is the row's own.
+    Mix {
+        /// Categories.
+        classes: usize,
+        /// `[rows, classes]`.
+        shares: Vec<f32>,
+    },
+    /// One share per request or per impression.
+    Share(Vec<f32>),
+}
+
+/// Report of one task, by its kind.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum TaskReport {
+    /// A binary task.
+    Binary(BinaryReport),
+    /// A distribution.
+    Mix(DistributionReport),
+    /// A share.
+    Share(ShareReport),
+}
+
+/// Reports by task name. A purchase after a click has two: its own name for CVR (clicked impressions) and
+/// `{name}_ctcvr` for CTCVR (all impressions, pCTR·pCVR); they are never merged.
+pub type Reports = BTreeMap<String, TaskReport>;
+
+/// Everything measured on one split.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Evaluation {
+    /// Tasks.
+    pub tasks: Reports,
+    /// Lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lists: Option<ListReport>,
+    /// By baseline, then by task: `constant`, `popularity`, `position`, `user_history`.
+    pub baselines: BTreeMap<String, Reports>,
+    /// By baseline: rankings of logged lists.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub list_baselines: BTreeMap<String, ListReport>,
+    /// What a reader should know.
+    pub notes: Vec<String>,
+}
+
+/// Measures predictions on a range of requests, beside baselines fitted on the training split. Baselines have no
+/// intervals.
+///
+/// # Errors
+///
+/// Where predictions and data do not fit.
+pub fn evaluate(
+    config: &Config,
+    data: &Dataset,
+    requests: &Range<usize>,
+    predictions: &Predictions,
+    options: &BootstrapOptions,
+) -> Result<Evaluation> {
+    let tasks = reports(config, data, requests, predictions, options)?;
+    let mut baselines = BTreeMap::new();
+    let without = BootstrapOptions { replicates: 0, ..options.clone() };
+    for (name, answers) in baselines::all(config, data, requests) {
+        let mut found = Reports::new();
+        for (index, scores) in answers {
+            let mut only = vec![None; config.tasks.len()];
+            only[index] = Some(scores);
+            found.extend(some_reports(config, data, requests, &only, &without)?);
+        }
+        if !found.is_empty() {
+            baselines.insert(name.to_string(), found);
+        }
+    }
+    Ok(Evaluation {
+        tasks,
+        lists: None,
+        baselines,
+        list_baselines: BTreeMap::new(),
+        notes: data.report.notes.clone(),
+    })
+}
+
+fn reports(
+    config: &Config,
+    data: &Dataset,
+    requests: &Range<usize>,
+    predictions: &Predictions,
+    options: &BootstrapOptions,
+) -> Result<Reports> {
+    let some: Vec<Option<TaskScores>> = predictions.tasks.iter().cloned().map(Some).collect();
+    some_reports(config, data, requests, &some, options)
+}
+
+/// User of each impression of a range of requests.
+fn users_of_impressions(data: &Dataset, requests: &Range<usize>) -> Vec<u32> {
+    let each = requests.clone().flat_map(|r| {
+        let n = data.requests.impressions(&(r..r + 1)).len();
+        std::iter::repeat_n(data.requests.user[r], n)
+    });
+    each.collect()
+}
+
+fn some_reports(
+    config: &Config,
+    data: &Dataset,
+    requests: &Range<usize>,
+    scores: &[Option<TaskScores>],
+    options: &BootstrapOptions,
+) -> Result<Reports> {
+    let impressions = data.requests.impressions(requests);
+    let users = users_of_impressions(data, requests);
+    let mut found = Reports::new();
+    for (index, task) in config.tasks.iter().enumerate() {
+        let Some(score) = &scores[index] else { continue };
+        match score {
+            TaskScores::Logits(logits) => {
+                let labels = |i: usize| {
+                    &data.impressions.labels[binary_index(config, i)][impressions.clone()]
+                };
+                let label = labels(index);
+                let Some(click) = funnel(config, index) else {
+                    let input = BinaryInput {
+                        scores: Scores::Logits(logits),
+                        labels: label,
+                        groups: &users,
+                    };
+                    let report = BinaryReport::compute(&input, options)?;
+                    found.insert(task.name.clone(), TaskReport::Binary(report));
+                    continue;
+                };
+                let clicked = labels(click);
+                let rows: Vec<usize> = (0..label.len()).filter(|&i| clicked[i] == 1).collect();
+                let own: Vec<f32> = rows.iter().map(|&i| logits[i]).collect();
+                let bought: Vec<u8> = rows.iter().map(|&i| label[i]).collect();
+                let groups: Vec<u32> = rows.iter().map(|&i| users[i]).collect();
+                let input =
+                    BinaryInput { scores: Scores::Logits(&own), labels: &bought, groups: &groups };
+                let report = BinaryReport::compute(&input, options)?;
+                found.insert(task.name.clone(), TaskReport::Binary(report));
+                if let Some(TaskScores::Logits(clicks)) = &scores[click] {
+                    let product: Vec<f32> = clicks
+                        .iter()
+                        .zip(logits)
+                        .map(|(&a, &v)| (sigmoid(f64::from(a)) * sigmoid(f64::from(v))) as f32)
+                        .collect();
+                    let input = BinaryInput {
+                        scores: Scores::Probabilities(&product),
+                        labels: label,
+                        groups: &users,
+                    };
+                    let report = BinaryReport::compute(&input, options)?;
+                    found.insert(format!("{}_ctcvr", task.name), TaskReport::Binary(report));
+                }
+            }
+            TaskScores::Mix { classes, shares } => {
+                let (targets, weights, groups) =
+                    mix_targets(data, requests, index, *classes, shares.len());
+                let input = DistributionInput {
+                    classes: *classes,
+                    scores: Scores::Probabilities(shares),
+                    targets: &targets,
+                    weights: &weights,
+                    groups: &groups,
+                };
+                let report = DistributionReport::compute(&input, options)?;
+                found.insert(task.name.clone(), TaskReport::Mix(report));
+            }
+            TaskScores::Share(predicted) => {
+                let Some(RequestTarget::Share { value, weight, .. }) = &data.targets[index] else {
+                    continue;
+                };
+                let per_request = predicted.len() == requests.len();
+                let rows = rows_of(data, requests, per_request);
+                let pick =
+                    |values: &[f32]| -> Vec<f32> { rows.iter().map(|&r| values[r]).collect() };
+                let groups: Vec<u32> = rows.iter().map(|&r| data.requests.user[r]).collect();
+                let input = ShareInput {
+                    predicted,
+                    targets: &pick(value),
+                    weights: &pick(weight),
+                    groups: &groups,
+                };
+                let report = ShareReport::compute(&input, options)?;
+                found.insert(task.name.clone(), TaskReport::Share(report));
+            }
+        }
+        debug_assert!(task.kind != TaskKind::Binary || matches!(score, TaskScores::Logits(_)));
+    }
+    Ok(found)
+}
+
+/// Request of each answered row: each request once, or once per impression.
+fn rows_of(data: &Dataset, requests: &Range<usize>, per_request: bool) -> Vec<usize> {
+    if per_request {
+        return requests.clone().collect();
+    }
+    let each = requests
+        .clone()
+        .flat_map(|r| std::iter::repeat_n(r, data.requests.impressions(&(r..r + 1)).len()));
+    each.collect()
+}
+
+/// Targets, weights and users of a distribution task, by answered row.
+fn mix_targets(
+    data: &Dataset,
+    requests: &Range<usize>,
+    task: usize,
+    classes: usize,
+    values: usize,
+) -> (Vec<f32>, Vec<f32>, Vec<u32>) {
+    let per_request = values == requests.len() * classes;
+    let rows = rows_of(data, requests, per_request);
+    let users = rows.iter().map(|&r| data.requests.user[r]).collect();
+    match &data.targets[task] {
+        Some(RequestTarget::Distribution { shares, weight, .. }) => {
+            let targets =
+                rows.iter().flat_map(|&r| shares[r * classes..(r + 1) * classes].iter().copied());
+            (targets.collect(), rows.iter().map(|&r| weight[r]).collect(), users)
+        }
+        _ => {
+            let first = data.requests.offsets[requests.start] as usize;
+            let mut targets = vec![0.0; rows.len() * classes];
+            let mut weights = vec![0.0; rows.len()];
+            for row in 0..rows.len() {
+                let i = first + row;
+                let sampled = data.impressions.sampled.get(i).copied().unwrap_or(false);
+                let category =
+                    usize::from(data.catalogue.category[data.impressions.item[i] as usize]);
+                if category < classes && !sampled {
+                    targets[row * classes + category] = 1.0;
+                    weights[row] = 1.0;
+                }
+            }
+            (targets, weights, users)
+        }
+    }
+}

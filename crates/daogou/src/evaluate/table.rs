@@ -1,0 +1,138 @@
+//! An evaluation as text for a terminal of 80 columns.
+
+use std::fmt::Write as _;
+
+use super::{Evaluation, TaskReport};
+use crate::metrics::{BinaryReport, Intervals};
+
+fn number(value: Option<f64>, digits: usize) -> String {
+    value.map_or_else(|| "–".into(), |v| format!("{v:.digits$}"))
+}
+
+fn interval(intervals: &Intervals, name: &str) -> String {
+    intervals.get(name).map_or_else(String::new, |[low, high]| format!("[{low:.3}, {high:.3}]"))
+}
+
+fn binary_row(out: &mut String, name: &str, r: &BinaryReport) {
+    let _ = writeln!(
+        out,
+        "  {name:<17}{:>6} {:<15}{:>7}{:>8}{:>7}{:>7}{:>7}",
+        number(r.auc, 4),
+        interval(&r.intervals, "auc"),
+        number(r.gauc, 4),
+        number(r.logloss, 4),
+        number(r.ne, 3),
+        number(r.pcoc, 2),
+        number(r.ece, 4),
+    );
+}
+
+/// Reports of one task by baseline.
+fn base_of<'a>(
+    evaluation: &'a Evaluation,
+    task: &'a str,
+) -> impl Iterator<Item = (&'a str, &'a TaskReport)> {
+    let found = evaluation.baselines.iter();
+    found.filter_map(move |(name, reports)| reports.get(task).map(|r| (name.as_str(), r)))
+}
+
+/// All tasks, each with its baselines below it, then lists.
+pub fn table(evaluation: &Evaluation) -> String {
+    let mut out = String::new();
+    let binaries = || evaluation.tasks.iter().filter(|(_, r)| matches!(r, TaskReport::Binary(_)));
+    if binaries().next().is_some() {
+        let _ = writeln!(
+            out,
+            "  {:<17}{:>6} {:<15}{:>7}{:>8}{:>7}{:>7}{:>7}",
+            "yes or no", "AUC", "95 % interval", "GAUC", "logloss", "NE", "PCOC", "ECE"
+        );
+    }
+    for (name, report) in binaries() {
+        let TaskReport::Binary(r) = report else { continue };
+        let what =
+            name.strip_suffix("_ctcvr").map_or_else(|| name.clone(), |n| format!("{n} (all)"));
+        binary_row(&mut out, &what, r);
+        for (baseline, report) in base_of(evaluation, name) {
+            if let TaskReport::Binary(r) = report {
+                binary_row(&mut out, &format!("  · {baseline}"), r);
+            }
+        }
+        let _ = writeln!(out, "    {} rows, {} positive", r.n, r.positives);
+    }
+    for (name, report) in &evaluation.tasks {
+        match report {
+            TaskReport::Mix(_) => {
+                let _ = writeln!(
+                    out,
+                    "\n  {name:<17}{:>8} {:<15}{:>9}{:>8}{:>8}",
+                    "CE", "95 % interval", "CE/H", "KL", "top-1"
+                );
+            }
+            TaskReport::Share(_) => {
+                let _ = writeln!(
+                    out,
+                    "\n  {name:<17}{:>8} {:<15}{:>9}{:>10}",
+                    "MSE", "95 % interval", "R²", "Spearman"
+                );
+            }
+            TaskReport::Binary(_) => continue,
+        }
+        for (who, report) in std::iter::once(("model", report)).chain(base_of(evaluation, name)) {
+            let who = if who == "model" { "model".to_string() } else { format!("  · {who}") };
+            match report {
+                TaskReport::Mix(r) => {
+                    let _ = writeln!(
+                        out,
+                        "  {who:<17}{:>8} {:<15}{:>9}{:>8}{:>8}",
+                        number(r.ce, 4),
+                        interval(&r.intervals, "ce"),
+                        number(r.ce_normalised, 4),
+                        number(r.kl, 4),
+                        number(r.top1, 3)
+                    );
+                }
+                TaskReport::Share(r) => {
+                    let _ = writeln!(
+                        out,
+                        "  {who:<17}{:>8} {:<15}{:>9}{:>10}",
+                        number(r.mse, 4),
+                        interval(&r.intervals, "mse"),
+                        number(r.r2, 4),
+                        number(r.spearman, 4)
+                    );
+                }
+                TaskReport::Binary(_) => {}
+            }
+        }
+    }
+    if let Some(lists) = &evaluation.lists {
+        let _ = writeln!(
+            out,
+            "\n  {:<17}{:>8}{:>11}{:>8}{:>11}{:>9}",
+            format!("order, top {}", lists.k),
+            "NDCG",
+            "recall",
+            "MRR",
+            "cat. H",
+            "tail"
+        );
+        let rows = std::iter::once(("model", lists))
+            .chain(evaluation.list_baselines.iter().map(|(n, r)| (n.as_str(), r)));
+        for (who, r) in rows {
+            let who = if who == "model" { "model".to_string() } else { format!("  · {who}") };
+            let _ = writeln!(
+                out,
+                "  {who:<17}{:>8}{:>11}{:>8}{:>11}{:>9}",
+                number(r.ndcg, 4),
+                number(r.recall, 4),
+                number(r.mrr, 4),
+                number(r.category_entropy, 3),
+                number(r.long_tail_share, 3)
+            );
+        }
+    }
+    for note in &evaluation.notes {
+        let _ = writeln!(out, "\n  note: {note}");
+    }
+    out
+}

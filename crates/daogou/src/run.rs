@@ -1,0 +1,176 @@
+//! A trained run: everything needed to predict and to build lists, in memory and as a directory.
+
+use std::path::Path;
+
+use daogou_nn::{Parameters, Team};
+
+use crate::artifact::{Manifest, Provenance, Run, RunWriter, TensorView};
+use crate::data::store::Stored;
+use crate::data::{Dataset, Known};
+use crate::evaluate::{Predictions, TaskScores};
+use crate::models::{Level, Logits, Mode, Network, Shape, Source, predict};
+use crate::schema::{Config, TaskKind};
+use crate::train::{Round, Trained};
+use crate::{Error, Result};
+
+/// File of per-round metrics in a run directory.
+const HISTORY: &str = "history.jsonl";
+
+/// A trained run.
+pub struct TrainedRun {
+    /// The effective configuration; paths of data are absolute.
+    pub config: Config,
+    /// Network, feed and heads.
+    pub network: Network,
+    /// What it learned.
+    pub parameters: Parameters,
+    /// Users, items and how values become numbers.
+    pub stored: Stored,
+}
+
+/// Names and shapes of all weights, as a PyTorch user expects them.
+fn tensors<'a>(network: &'a Network, parameters: &'a Parameters) -> Vec<TensorView<'a>> {
+    let dense = network.model.params().iter().map(|p| {
+        let shape = if p.cols == 0 { vec![p.rows] } else { vec![p.rows, p.cols] };
+        TensorView::new(p.name.as_str(), shape, &parameters.dense()[p.range()])
+    });
+    let tables = parameters.tables.iter().map(|t| {
+        TensorView::new(format!("{}.weight", t.name()), vec![t.rows(), t.dim()], t.values())
+    });
+    dense.chain(tables).collect()
+}
+
+impl TrainedRun {
+    /// A run from what training left.
+    pub fn new(config: &Config, trained: Trained, data: &Dataset) -> Self {
+        Self {
+            config: config.clone(),
+            network: trained.network,
+            parameters: trained.parameters,
+            stored: Stored::of(data, Shape::of(config, data)),
+        }
+    }
+
+    /// Writes the run directory, all or nothing.
+    ///
+    /// # Errors
+    ///
+    /// Where a file cannot be written; an earlier run of that name is then untouched.
+    pub fn save(&self, directory: &Path, history: &[Round], provenance: Provenance) -> Result<Run> {
+        let mut run = RunWriter::create(directory, &self.config)?;
+        self.stored.write(&mut run)?;
+        run.file(HISTORY, |out| {
+            for round in history {
+                serde_json::to_writer(&mut *out, round).map_err(|e| Error::Io(e.into()))?;
+                out.write_all(b"\n")?;
+            }
+            Ok(())
+        })?;
+        run.model(tensors(&self.network, &self.parameters))?;
+        run.finish(provenance)
+    }
+
+    /// Opens a run directory.
+    ///
+    /// # Errors
+    ///
+    /// Where it is no run, damaged, of a newer format, or its weights do not fit its configuration.
+    pub fn open(directory: &Path) -> Result<(Self, Manifest)> {
+        let run = Run::open(directory)?;
+        let config = run.config().clone();
+        let stored = Stored::read(&run)?;
+        let network = Network::build(&config, &stored.space, &stored.shape)?;
+        let mut parameters = Parameters::new(&network.model, config.train.seed);
+        let mut weights = run.model()?;
+        let mut dense = Vec::with_capacity(parameters.dense().len());
+        for p in network.model.params() {
+            let shape = if p.cols == 0 { vec![p.rows] } else { vec![p.rows, p.cols] };
+            dense.extend(weights.take(&p.name, &shape)?);
+        }
+        parameters.edit_dense(|to| to.copy_from_slice(&dense));
+        for table in &mut parameters.tables {
+            let values =
+                weights.take(&format!("{}.weight", table.name()), &[table.rows(), table.dim()])?;
+            table.values_mut().copy_from_slice(&values);
+        }
+        weights.finish()?;
+        let manifest = run.manifest().clone();
+        Ok((Self { config, network, parameters, stored }, manifest))
+    }
+
+    /// What the run knows, to read a further log by.
+    pub fn known(&self) -> Known<'_> {
+        Known {
+            space: &self.stored.space,
+            users: &self.stored.users,
+            items: &self.stored.items,
+            catalogue: &self.stored.catalogue,
+        }
+    }
+
+    /// Logits of every head for some requests.
+    pub fn logits(
+        &self,
+        source: &Source<'_>,
+        requests: &[u32],
+        mode: Mode,
+        team: &mut Team,
+    ) -> Vec<Logits> {
+        let Network { model, feed, heads } = &self.network;
+        predict((model, &self.parameters), (feed, heads), source, requests, mode, team)
+    }
+
+    /// Answers of every head, as evaluation reads them.
+    pub fn predictions(
+        &self,
+        source: &Source<'_>,
+        requests: &[u32],
+        mode: Mode,
+        team: &mut Team,
+    ) -> Predictions {
+        let logits = self.logits(source, requests, mode, team);
+        let tasks = self
+            .config
+            .tasks
+            .iter()
+            .zip(logits)
+            .map(|(task, logits)| match task.kind {
+                TaskKind::Binary => TaskScores::Logits(logits.values),
+                TaskKind::Distribution => {
+                    TaskScores::Mix { classes: logits.cols, shares: softmax_rows(&logits) }
+                }
+                TaskKind::Share => {
+                    TaskScores::Share(logits.values.iter().map(|&z| sigmoid(z)).collect())
+                }
+            })
+            .collect();
+        Predictions { tasks }
+    }
+}
+
+/// σ(z).
+pub(crate) fn sigmoid(z: f32) -> f32 {
+    crate::metrics::logloss::sigmoid(f64::from(z)) as f32
+}
+
+/// Softmax of each row.
+pub(crate) fn softmax_rows(logits: &Logits) -> Vec<f32> {
+    let mut out = Vec::with_capacity(logits.values.len());
+    let mut log = Vec::new();
+    for row in logits.values.chunks_exact(logits.cols) {
+        crate::metrics::distribution::log_softmax(row, &mut log);
+        out.extend(log.iter().map(|l| l.exp() as f32));
+    }
+    out
+}
+
+/// The answer of a head for one request: its row, or the mean of its impressions' rows.
+pub(crate) fn request_row(values: &[f32], cols: usize, level: Level) -> Vec<f32> {
+    match level {
+        Level::Request => values[..cols].to_vec(),
+        Level::Impression => {
+            let n = (values.len() / cols).max(1) as f32;
+            (0..cols).map(|c| values.iter().skip(c).step_by(cols).sum::<f32>() / n).collect()
+        }
+    }
+}
