@@ -37,6 +37,7 @@
 //! ```
 
 mod batch;
+mod dense_layer;
 pub mod embedding;
 mod engine;
 #[cfg(test)]
@@ -55,6 +56,7 @@ mod team;
 mod workspace;
 
 pub use batch::{Batch, Micro};
+pub use dense_layer::{DenseLayer, add_relu_rows};
 pub use embedding::Table;
 pub use engine::{Diverged, Engine, EngineConfig, StepSize};
 pub use graph::{DomainId, Graph, InputId, MapId, Model, NodeId, Param, TableId};

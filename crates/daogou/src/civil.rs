@@ -91,6 +91,14 @@ pub(crate) fn midnight(seconds: i64) -> String {
     format!("{year:04}-{month:02}-{day:02}T00:00:00Z")
 }
 
+/// A Unix time as RFC 3339, UTC: `2026-11-24T10:00:00Z`.
+pub fn rfc3339(seconds: i64) -> String {
+    let (year, month, day) = civil_from_days(seconds.div_euclid(86_400));
+    let rest = seconds.rem_euclid(86_400);
+    let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,7 @@
 //! From a shop's log to a list: schema, data, models, training, metrics, lists.
 
 pub mod artifact;
+pub mod bench;
 mod civil;
 pub mod data;
 pub mod error;
@@ -13,8 +14,10 @@ pub mod recommend;
 mod rows;
 pub mod run;
 pub mod schema;
+pub mod score;
 pub mod simulate;
 pub mod train;
 pub mod validate;
 
+pub use civil::rfc3339;
 pub use error::{Error, Result};

@@ -102,3 +102,19 @@ pub(super) fn named(path: &Path) -> Result<(PathBuf, PathBuf, String)> {
         _ => Err(Error::file(&path, "expected a directory with a name of its own")),
     }
 }
+/// Writes a whole file or nothing: a temporary file beside it, forced to disk, then renamed.
+///
+/// # Errors
+///
+/// Where it cannot be written; an earlier file of that name is then untouched.
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
+    let (target, parent, name) = named(path)?;
+    let temporary = parent.join(format!(".{name}.new"));
+    let written = write_synced(&temporary, &target, |out| Ok(out.write_all(bytes)?));
+    if let Err(error) = written {
+        let _ = std::fs::remove_file(&temporary);
+        return Err(error);
+    }
+    std::fs::rename(&temporary, &target).map_err(|error| cannot_write(&target, &error))?;
+    sync_dir(&parent)
+}

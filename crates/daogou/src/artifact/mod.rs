@@ -15,6 +15,7 @@ mod run;
 mod tensors;
 
 pub use checkpoint::{Checkpoint, load_checkpoint, save_checkpoint};
+pub use files::write_atomic;
 pub use manifest::{FORMAT_VERSION, FileSum, Manifest, Provenance};
 pub use run::{CONFIG, MANIFEST, MODEL, Run, RunWriter};
 pub use tensors::{Tensor, TensorView, Tensors, write_tensors};

@@ -29,6 +29,8 @@ pub struct Dataset {
     pub targets: Vec<Option<RequestTarget>>,
     /// Ranges of requests.
     pub split: Split,
+    /// Row of the log behind each impression, from 0 over all files; `u32::MAX` for sampled ones.
+    pub rows: Vec<u32>,
     /// What was read, dropped and noticed.
     pub report: LoadReport,
 }

@@ -385,7 +385,7 @@ impl Loader<'_> {
         ordered.requests.columns = context;
         ordered.impressions.columns = cross;
         let catalogue = self.catalogue(&items, &item_side, &ordered);
-        let Ordered { mut requests, mut impressions, split, .. } = ordered;
+        let Ordered { mut requests, mut impressions, split, rows, .. } = ordered;
 
         let click = self.click_labels(&impressions);
         let n_users = user_side.ids.len();
@@ -422,6 +422,7 @@ impl Loader<'_> {
             timelines,
             targets,
             split,
+            rows,
             report,
         })
     }

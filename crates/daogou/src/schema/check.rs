@@ -23,6 +23,31 @@ impl Config {
     }
 
     /// The effective configuration as TOML: every default written out.
+    /// The configuration file's JSON Schema, for editors.
+    pub fn json_schema() -> String {
+        let schema = schemars::schema_for!(Self);
+        serde_json::to_string_pretty(&schema).expect("a schema is plain data")
+    }
+
+    /// The same configuration with absolute paths of data, so that it may be read from anywhere.
+    ///
+    /// # Errors
+    ///
+    /// Where `base` does not exist.
+    pub fn with_absolute_paths(&self, base: &Path) -> Result<Self> {
+        let base = fs_err::canonicalize(base)?;
+        let mut config = self.clone();
+        let absolute = |path: &mut String| *path = base.join(&*path).to_string_lossy().into_owned();
+        let data = &mut config.data;
+        for list in [&mut data.impressions, &mut data.events, &mut data.test] {
+            list.iter_mut().for_each(absolute);
+        }
+        data.items.iter_mut().for_each(absolute);
+        data.users.iter_mut().for_each(absolute);
+        Ok(config)
+    }
+
+    /// As TOML.
     pub fn to_toml(&self) -> String {
         toml::to_string(self).expect("a configuration is plain data")
     }

@@ -340,7 +340,8 @@ fn start_positions(engine: &mut Engine, config: &Config, data: &Dataset, positio
         for (weight, (clicks, shown)) in dense[place].iter_mut().zip(&counts) {
             // Shrunk to the mean rate as if that had been seen 50 times more.
             let own = (clicks + 50.0 * rate) / (shown + 50.0);
-            *weight = if rate > 0.0 && rate < 1.0 { (logit(own) - logit(rate)) as f32 } else { 0.0 };
+            *weight =
+                if rate > 0.0 && rate < 1.0 { (logit(own) - logit(rate)) as f32 } else { 0.0 };
         }
     });
 }

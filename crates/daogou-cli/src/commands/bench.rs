@@ -1,0 +1,98 @@
+//! `daogou bench`.
+
+use clap::{Args, Subcommand, ValueEnum};
+use daogou::bench::{self, ScoreOptions, TrainOptions};
+
+use super::{Format, Outcome};
+use crate::terminal::print;
+
+/// Measure the engine's own speed on this machine
+#[derive(Args)]
+pub(crate) struct Bench {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Rows per second of training
+    Train(Sized),
+    /// Microseconds to score one person against a thousand candidates, on one thread
+    Score(Sized),
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Preset {
+    #[value(name = "shared_mlp")]
+    SharedMlp,
+}
+
+#[derive(Args)]
+struct Sized {
+    /// Network: the founding document's
+    #[arg(long, value_enum, default_value = "shared_mlp")]
+    preset: Preset,
+    /// Rows of the user table
+    #[arg(long)]
+    users: Option<usize>,
+    /// Rows of the item table
+    #[arg(long)]
+    items: Option<usize>,
+    /// Rows per step; candidates per request of `score`
+    #[arg(long)]
+    batch: Option<usize>,
+    /// Threads of `train`
+    #[arg(long)]
+    threads: Option<usize>,
+    /// Seconds per repetition of `train`, of which there are three
+    #[arg(long)]
+    seconds: Option<f64>,
+    /// Form of the output
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
+}
+
+impl Bench {
+    pub(super) fn run(self) -> anyhow::Result<Outcome> {
+        let text = match self.what {
+            What::Train(asked) => {
+                let Preset::SharedMlp = asked.preset;
+                let mut options = TrainOptions::default();
+                options.sizes.users = asked.users.unwrap_or(options.sizes.users).max(1);
+                options.sizes.items = asked.items.unwrap_or(options.sizes.items).max(1);
+                options.batch = asked.batch.unwrap_or(options.batch);
+                options.threads = asked.threads.unwrap_or(options.threads).max(1);
+                options.seconds = asked.seconds.unwrap_or(options.seconds);
+                let r = bench::train(&options);
+                match asked.format {
+                    Format::Json => serde_json::to_string(&r)? + "\n",
+                    Format::Table => format!(
+                        "{:>12.0} rows/s (best {:.0})\n{:>12.1} GFLOP/s, {:.0} % of {:.1} from registers alone\n",
+                        r.samples_per_s,
+                        r.best_samples_per_s,
+                        r.gflops,
+                        100.0 * r.gflops / r.fma_peak_gflops,
+                        r.fma_peak_gflops
+                    ),
+                }
+            }
+            What::Score(asked) => {
+                let mut options = ScoreOptions::default();
+                options.sizes.users = asked.users.unwrap_or(options.sizes.users).max(1);
+                options.sizes.items = asked.items.unwrap_or(options.sizes.items).max(1);
+                options.candidates = asked.batch.unwrap_or(options.candidates).max(1);
+                let r = bench::score(&options);
+                match asked.format {
+                    Format::Json => serde_json::to_string(&r)? + "\n",
+                    Format::Table => format!(
+                        "{:>8.0} us median, {:.0} us at the 99th percentile, {} candidates\n\
+                         {:>8.0} us median by the plain path, largest difference {:.1e}\n",
+                        r.p50_us, r.p99_us, r.candidates, r.plain_p50_us, r.largest_difference
+                    ),
+                }
+            }
+        };
+        print(&text)?;
+        Ok(Outcome::Done)
+    }
+}

@@ -1,0 +1,82 @@
+//! `daogou inspect`.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use clap::Args;
+use daogou::run::TrainedRun;
+
+use super::{Format, Outcome};
+use crate::terminal::print;
+
+/// Show what is in a run
+#[derive(Args)]
+pub(crate) struct Inspect {
+    /// Run directory
+    run: PathBuf,
+    /// Form of the output
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
+}
+
+impl Inspect {
+    pub(super) fn run(self) -> anyhow::Result<Outcome> {
+        let (run, manifest) = TrainedRun::open(&self.run)?;
+        let model = &run.network.model;
+        let tables: Vec<(String, usize, usize)> =
+            model.table_specs().map(|(n, rows, dim)| (n.to_string(), rows, dim)).collect();
+        if self.format == Format::Json {
+            let json = serde_json::json!({
+                "manifest": manifest,
+                "config": run.config,
+                "tables": tables.iter().map(|(n, r, d)| serde_json::json!({"name": n, "rows": r, "dim": d})).collect::<Vec<_>>(),
+                "dense_parameters": model.n_dense(),
+                "users": run.stored.users.ids.len() - 1,
+                "items": run.stored.items.ids.len() - 1,
+            });
+            print(&(serde_json::to_string_pretty(&json)? + "\n"))?;
+            return Ok(Outcome::Done);
+        }
+        let p = &manifest.provenance;
+        let mut out = String::new();
+        let _ = writeln!(
+            out,
+            "made {} by daogou {}, format {}",
+            p.created_at, manifest.program_version, manifest.format_version
+        );
+        let _ = writeln!(out, "seed {}, data {}", p.seed, p.data_fingerprint);
+        let _ = writeln!(
+            out,
+            "{} users, {} items, {} categories",
+            run.stored.users.ids.len() - 1,
+            run.stored.items.ids.len() - 1,
+            run.stored.catalogue.categories.len()
+        );
+        let _ = writeln!(out, "\ntasks");
+        for task in &run.config.tasks {
+            let _ = writeln!(
+                out,
+                "  {:<20}{:<14}weight {}",
+                task.name,
+                format!("{:?}", task.kind).to_lowercase(),
+                task.weight()
+            );
+        }
+        let _ = writeln!(out, "\ntables{:>34}{:>6}", "rows", "dim");
+        for (name, rows, dim) in &tables {
+            let _ = writeln!(out, "  {name:<28}{rows:>10}{dim:>6}");
+        }
+        let _ = writeln!(out, "  {:<28}{:>10}", "dense parameters", model.n_dense());
+        let _ = writeln!(out, "\nfiles");
+        for (name, file) in &manifest.files {
+            let _ = writeln!(out, "  {name:<28}{:>12} bytes  {}", file.bytes, &file.sha256[..12]);
+        }
+        let _ = writeln!(
+            out,
+            "\nvalidation of the best round\n  {}",
+            serde_json::to_string(&p.metrics)?
+        );
+        print(&out)?;
+        Ok(Outcome::Done)
+    }
+}

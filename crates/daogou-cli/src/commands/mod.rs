@@ -1,0 +1,70 @@
+//! One file per command.
+
+mod bench;
+mod demo;
+mod eval;
+mod export;
+mod import;
+mod init;
+mod inspect;
+mod predict;
+mod recommend;
+mod schema;
+mod simulate;
+mod train;
+mod validate;
+
+use clap::{Subcommand, ValueEnum};
+
+/// How a command ended.
+pub(crate) enum Outcome {
+    Done,
+    /// A check that was asked for did not pass.
+    CheckFailed,
+}
+
+/// Form of the output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Text for people.
+    Table,
+    /// JSON for programs.
+    Json,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    Demo(demo::Demo),
+    Simulate(simulate::Simulate),
+    Import(import::Import),
+    Init(init::Init),
+    Validate(validate::Validate),
+    Train(train::Train),
+    Eval(eval::Eval),
+    Predict(predict::Predict),
+    Recommend(recommend::Recommend),
+    Inspect(inspect::Inspect),
+    Export(export::Export),
+    Bench(bench::Bench),
+    Schema(schema::Schema),
+}
+
+impl Command {
+    pub(crate) fn run(self) -> anyhow::Result<Outcome> {
+        match self {
+            Self::Demo(command) => command.run(),
+            Self::Simulate(command) => command.run(),
+            Self::Import(command) => command.run(),
+            Self::Init(command) => command.run(),
+            Self::Validate(command) => command.run(),
+            Self::Train(command) => command.run(),
+            Self::Eval(command) => command.run(),
+            Self::Predict(command) => command.run(),
+            Self::Recommend(command) => command.run(),
+            Self::Inspect(command) => command.run(),
+            Self::Export(command) => command.run(),
+            Self::Bench(command) => command.run(),
+            Self::Schema(command) => command.run(),
+        }
+    }
+}

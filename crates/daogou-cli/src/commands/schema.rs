@@ -1,0 +1,18 @@
+//! `daogou schema`.
+
+use clap::Args;
+use daogou::schema::Config;
+
+use super::Outcome;
+use crate::terminal::print;
+
+/// Print the JSON Schema of the configuration file
+#[derive(Args)]
+pub(crate) struct Schema {}
+
+impl Schema {
+    pub(super) fn run(self) -> anyhow::Result<Outcome> {
+        print(&(Config::json_schema() + "\n"))?;
+        Ok(Outcome::Done)
+    }
+}

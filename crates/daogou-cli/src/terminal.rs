@@ -1,0 +1,87 @@
+//! What people see: errors on standard error, data on standard output, progress where someone watches.
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// Writes data to standard output.
+pub(crate) fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()?;
+    Ok(())
+}
+
+/// Writes a line for people to standard error.
+pub(crate) fn note(text: &str) {
+    // Nobody is left to tell when standard error is closed.
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// Prints an error with its hint; the exit code of errors. A closed pipe is no error: the reader has seen enough.
+pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
+    let pipe = error.chain().any(|cause| {
+        cause.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
+    });
+    if pipe {
+        return ExitCode::SUCCESS;
+    }
+    note(&format!("error: {error:#}"));
+    if let Some(hint) = error.downcast_ref::<daogou::Error>().and_then(daogou::Error::hint) {
+        note(&format!("hint: {hint}"));
+    }
+    ExitCode::from(2)
+}
+
+/// A progress bar on standard error; hidden where that is no terminal.
+pub(crate) fn progress(length: u64, template: &str) -> ProgressBar {
+    let bar = ProgressBar::new(length);
+    if io::stderr().is_terminal() {
+        bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(8));
+        let style = ProgressStyle::with_template(template).expect("a template of this program");
+        bar.set_style(style.progress_chars("━╸ "));
+        bar.enable_steady_tick(Duration::from_millis(200));
+    } else {
+        bar.set_draw_target(ProgressDrawTarget::hidden());
+    }
+    bar
+}
+
+/// Columns a text takes: wide characters take two.
+pub(crate) fn width(text: &str) -> usize {
+    let wide = |c: char| {
+        matches!(u32::from(c), 0x1100..=0x115f | 0x2e80..=0xa4cf | 0xac00..=0xd7a3 | 0xf900..=0xfaff
+            | 0xfe30..=0xfe6f | 0xff00..=0xff60 | 0xffe0..=0xffe6 | 0x1f300..=0x1faff | 0x20000..=0x3fffd)
+    };
+    text.chars().map(|c| 1 + usize::from(wide(c))).sum()
+}
+
+/// Cuts or pads a text to a width.
+pub(crate) fn fit(text: &str, columns: usize) -> String {
+    let mut out = String::new();
+    let mut used = 0;
+    for c in text.chars() {
+        let w = width(c.encode_utf8(&mut [0; 4]));
+        if used + w > columns {
+            break;
+        }
+        out.push(c);
+        used += w;
+    }
+    out.extend(std::iter::repeat_n(' ', columns - used));
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{fit, width};
+
+    #[test]
+    fn chinese_takes_two_columns() {
+        assert_eq!(width("导购 ok"), 7);
+        assert_eq!(fit("导购员", 5), "导购 ");
+        assert_eq!(fit("a", 3), "a  ");
+    }
+}
