@@ -176,129 +176,142 @@ pub(crate) fn tiled(operands: &Operands<'_, f32>) {
 /// Picks the tile of the right height.
 ///
 /// # Safety
-/// As [`tile`], with `R` = `rows`.
+/// Rows `i..i + rows` and columns `j..j + cols` are inside the operands; `cols` is at most `W` vectors and more than
+/// `W − 1`.
 #[inline(always)]
 unsafe fn by_rows<S: pulp::Simd, const W: usize>(
     simd: S,
     o: &Operands<'_, f32>,
     (i, rows): (usize, usize),
-    columns: (usize, usize),
+    (j, cols): (usize, usize),
 ) {
     macro_rules! heights {
-        ($($height:literal)*) => {
+        ($($height:literal $tile:ident)*) => {
             match rows {
                 $(
-                    // SAFETY: the caller's promise.
-                    $height if $height <= rows_of_tile(S::REGISTER_COUNT) => unsafe {
-                        tile::<S, $height, W>(simd, o, i, columns);
-                    },
+                    $height if $height <= rows_of_tile(S::REGISTER_COUNT) => {
+                        simd.vectorize($tile::<W> { o, i, j, cols });
+                    }
                 )*
                 _ => unreachable!("a tile of {rows} rows"),
             }
         };
     }
-    heights!(1 2 3 4 5 6 7 8 9 10 11 12 13 14);
+    heights!(1 Tile1 2 Tile2 3 Tile3 4 Tile4 5 Tile5 6 Tile6 7 Tile7 8 Tile8 9 Tile9 10 Tile10 11 Tile11
+        12 Tile12 13 Tile13 14 Tile14);
 }
 
-/// Rows `i..i + R` and columns `j..j + cols` of the result, `cols` being at most `W` vectors and more than `W − 1`.
-///
-/// # Safety
-/// These rows and columns are inside the operands, whose pointers cover what they say.
-#[inline(always)]
-unsafe fn tile<S: pulp::Simd, const R: usize, const W: usize>(
-    simd: S,
-    o: &Operands<'_, f32>,
-    i: usize,
-    (j, cols): (usize, usize),
-) {
-    // Written as a closure run by `vectorize`, so that every tile is a function of its own with all registers to use.
-    struct Tile<'a, const R: usize, const W: usize> {
-        o: &'a Operands<'a, f32>,
-        i: usize,
-        j: usize,
-        cols: usize,
-    }
-    impl<const R: usize, const W: usize> pulp::WithSimd for Tile<'_, R, W> {
-        type Output = ();
-        #[inline(always)]
-        fn with_simd<S: pulp::Simd>(self, simd: S) {
-            let Self { o, i, j, cols } = self;
-            let lanes = S::F32_LANES;
-            let tail = simd.mask_between_m32s(0, (cols - (W - 1) * lanes) as u32);
-            // SAFETY: the promise of `tile`; the last vector of a row is read and written through `tail`, which stops
-            // at the last column.
-            unsafe {
-                let load = |row: *const f32, w: usize| {
-                    if w + 1 < W {
-                        row.add(w * lanes).cast::<S::f32s>().read_unaligned()
-                    } else {
-                        simd.mask_load_ptr_f32s(tail, row.add(w * lanes))
-                    }
-                };
-                let mut sums = [[simd.splat_f32s(0.0); W]; R];
-                match o.start {
-                    Start::Zero => {}
-                    Start::Add => {
-                        for r in 0..R {
-                            for w in 0..W {
-                                sums[r][w] = load(o.c.add((i + r) * o.c_row + j), w);
+/// One or two vectors of one row of a tile, in registers.
+type Lane<S> = (<S as pulp::Simd>::f32s, <S as pulp::Simd>::f32s);
+
+/// Defines tiles of a fixed height. Each row of the result is a variable of its own, since an array of them would live on
+/// the stack; each tile is a function of its own ([`pulp::Simd::vectorize`]), with all registers to use.
+macro_rules! tiles {
+    ($($tile:ident: $($row:ident $r:literal)*;)*) => {
+        $(
+            struct $tile<'a, const W: usize> {
+                o: &'a Operands<'a, f32>,
+                i: usize,
+                j: usize,
+                cols: usize,
+            }
+
+            impl<const W: usize> pulp::WithSimd for $tile<'_, W> {
+                type Output = ();
+                #[inline(always)]
+                fn with_simd<S: pulp::Simd>(self, simd: S) {
+                    let Self { o, i, j, cols } = self;
+                    let lanes = S::F32_LANES;
+                    let width = W * lanes;
+                    let tail = simd.mask_between_m32s(0, (cols - (W - 1) * lanes) as u32);
+                    let zero = simd.splat_f32s(0.0);
+                    // SAFETY: the promise of `by_rows`. The last vector of a row of `c` goes through `tail`. A row of
+                    // `b` is read whole while that stays before its last value, and through `tail` after that.
+                    unsafe {
+                        let load = |at: *const f32| -> Lane<S> {
+                            if W == 2 {
+                                let second = simd.mask_load_ptr_f32s(tail, at.add(lanes));
+                                (at.cast::<S::f32s>().read_unaligned(), second)
+                            } else {
+                                (simd.mask_load_ptr_f32s(tail, at), zero)
                             }
+                        };
+                        let c = o.c.add(i * o.c_row + j);
+                        $(
+                            let mut $row: Lane<S> = match o.start {
+                                Start::Zero => (zero, zero),
+                                Start::Add => load(c.add($r * o.c_row)),
+                                Start::Bias(bias) => load(bias.as_ptr().add(j)),
+                            };
+                        )*
+                        let past_end = (j + width).saturating_sub(o.n).div_ceil(o.b_step.max(1));
+                        let whole = o.k.saturating_sub(past_end);
+                        // Every third row has a pointer; the two after it are one and two strides further. A pointer
+                        // per row would not fit the registers.
+                        let s = o.a_row;
+                        let mut a: [*const f32; 5] =
+                            std::array::from_fn(|q| o.a.wrapping_add((i + 3 * q) * s));
+                        let mut b = o.b.add(j);
+                        for _ in 0..whole {
+                            let b0 = b.cast::<S::f32s>().read_unaligned();
+                            let b1 =
+                                if W == 2 { b.add(lanes).cast::<S::f32s>().read_unaligned() } else { zero };
+                            $(
+                                let x = simd.splat_f32s(*a[$r / 3].add(s * ($r % 3)));
+                                $row.0 = simd.mul_add_e_f32s(x, b0, $row.0);
+                                if W == 2 {
+                                    $row.1 = simd.mul_add_e_f32s(x, b1, $row.1);
+                                }
+                            )*
+                            a = a.map(|p| p.wrapping_add(o.a_step));
+                            b = b.wrapping_add(o.b_step);
                         }
-                    }
-                    Start::Bias(bias) => {
-                        for w in 0..W {
-                            let b = load(bias.as_ptr().add(j), w);
-                            for sum in &mut sums {
-                                sum[w] = b;
+                        for _ in whole..o.k {
+                            let (b0, b1) = load(b);
+                            $(
+                                let x = simd.splat_f32s(*a[$r / 3].add(s * ($r % 3)));
+                                $row.0 = simd.mul_add_e_f32s(x, b0, $row.0);
+                                if W == 2 {
+                                    $row.1 = simd.mul_add_e_f32s(x, b1, $row.1);
+                                }
+                            )*
+                            a = a.map(|p| p.wrapping_add(o.a_step));
+                            b = b.wrapping_add(o.b_step);
+                        }
+                        $(
+                            let row = c.add($r * o.c_row);
+                            // In this order a NaN in the sum survives on x86, so that a diverged model is noticed.
+                            let clipped = (simd.max_f32s(zero, $row.0), simd.max_f32s(zero, $row.1));
+                            let (first, second) = if o.relu { clipped } else { $row };
+                            if W == 2 {
+                                row.cast::<S::f32s>().write_unaligned(first);
+                                simd.mask_store_ptr_f32s(tail, row.add(lanes), second);
+                            } else {
+                                simd.mask_store_ptr_f32s(tail, row, first);
                             }
-                        }
-                    }
-                }
-                let (a, b) = (o.a.add(i * o.a_row), o.b.add(j));
-                // Whole vectors of `b` may be read without the mask, which costs, where they stay inside it.
-                if cols == W * lanes {
-                    for p in 0..o.k {
-                        let row: [S::f32s; W] = std::array::from_fn(|w| {
-                            b.add(p * o.b_step + w * lanes).cast::<S::f32s>().read_unaligned()
-                        });
-                        let column = a.add(p * o.a_step);
-                        for (r, sum) in sums.iter_mut().enumerate() {
-                            let x = simd.splat_f32s(*column.add(r * o.a_row));
-                            for w in 0..W {
-                                sum[w] = simd.mul_add_e_f32s(x, row[w], sum[w]);
-                            }
-                        }
-                    }
-                } else {
-                    for p in 0..o.k {
-                        let row: [S::f32s; W] =
-                            std::array::from_fn(|w| load(b.add(p * o.b_step), w));
-                        let column = a.add(p * o.a_step);
-                        for (r, sum) in sums.iter_mut().enumerate() {
-                            let x = simd.splat_f32s(*column.add(r * o.a_row));
-                            for w in 0..W {
-                                sum[w] = simd.mul_add_e_f32s(x, row[w], sum[w]);
-                            }
-                        }
-                    }
-                }
-                let zero = simd.splat_f32s(0.0);
-                for (r, sum) in sums.iter().enumerate() {
-                    let c = o.c.add((i + r) * o.c_row + j);
-                    for w in 0..W {
-                        // In this order a NaN in the sum survives on x86, so that a diverged model is noticed.
-                        let value = if o.relu { simd.max_f32s(zero, sum[w]) } else { sum[w] };
-                        if w + 1 < W {
-                            c.add(w * lanes).cast::<S::f32s>().write_unaligned(value);
-                        } else {
-                            simd.mask_store_ptr_f32s(tail, c.add(w * lanes), value);
-                        }
+                        )*
                     }
                 }
             }
-        }
-    }
-    simd.vectorize(Tile::<R, W> { o, i, j, cols });
+        )*
+    };
+}
+
+tiles! {
+    Tile1: r0 0;
+    Tile2: r0 0 r1 1;
+    Tile3: r0 0 r1 1 r2 2;
+    Tile4: r0 0 r1 1 r2 2 r3 3;
+    Tile5: r0 0 r1 1 r2 2 r3 3 r4 4;
+    Tile6: r0 0 r1 1 r2 2 r3 3 r4 4 r5 5;
+    Tile7: r0 0 r1 1 r2 2 r3 3 r4 4 r5 5 r6 6;
+    Tile8: r0 0 r1 1 r2 2 r3 3 r4 4 r5 5 r6 6 r7 7;
+    Tile9: r0 0 r1 1 r2 2 r3 3 r4 4 r5 5 r6 6 r7 7 r8 8;
+    Tile10: r0 0 r1 1 r2 2 r3 3 r4 4 r5 5 r6 6 r7 7 r8 8 r9 9;
+    Tile11: r0 0 r1 1 r2 2 r3 3 r4 4 r5 5 r6 6 r7 7 r8 8 r9 9 r10 10;
+    Tile12: r0 0 r1 1 r2 2 r3 3 r4 4 r5 5 r6 6 r7 7 r8 8 r9 9 r10 10 r11 11;
+    Tile13: r0 0 r1 1 r2 2 r3 3 r4 4 r5 5 r6 6 r7 7 r8 8 r9 9 r10 10 r11 11 r12 12;
+    Tile14: r0 0 r1 1 r2 2 r3 3 r4 4 r5 5 r6 6 r7 7 r8 8 r9 9 r10 10 r11 11 r12 12 r13 13;
 }
 
 #[cfg(test)]
