@@ -88,11 +88,32 @@ impl Timelines {
         self.offsets.len().saturating_sub(1)
     }
 
+    /// The mix of categories of some events as seen at `now`, into `mix`, which holds the prior's weights on entry:
+    /// `mix_c += Σ weight · 2^(−age / 14 days)`, then everything is divided by the sum (SCIENCE C.1). Events of unknown
+    /// category do not count. Reads the last [`MIX_EVENTS`] at most.
+    pub fn mix(&self, events: std::ops::Range<usize>, now: i64, category: &[u16], mix: &mut [f32]) {
+        let start = events.end.saturating_sub(MIX_EVENTS).max(events.start);
+        for e in start..events.end {
+            let days = (now - self.time[e]) as f64 / 86_400.0;
+            if let Some(share) = mix.get_mut(usize::from(category[self.item[e] as usize])) {
+                *share += self.weight[e] * (-days / HALF_LIFE_DAYS).exp2() as f32;
+            }
+        }
+        let total: f32 = mix.iter().sum();
+        mix.iter_mut().for_each(|share| *share /= total);
+    }
+
     /// Events of a user.
     pub fn of(&self, user: u32) -> std::ops::Range<usize> {
         self.offsets[user as usize] as usize..self.offsets[user as usize + 1] as usize
     }
 }
+
+/// Half-life of a user's past, in days.
+const HALF_LIFE_DAYS: f64 = 14.0;
+
+/// Events that a mix is made of, at most: older ones have faded.
+const MIX_EVENTS: usize = 200;
 
 /// Items each user was shown or engaged with, and when first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

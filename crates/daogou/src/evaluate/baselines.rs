@@ -10,11 +10,8 @@ use crate::train::{binary_index, constants, funnel};
 /// Impressions (or clicks) that the overall rate counts as, in a smoothed rate.
 const PRIOR: f64 = 50.0;
 
-/// Half-life of a user's past, in days (SCIENCE C.1).
-const HALF_LIFE_DAYS: f64 = 14.0;
-
 /// Events that the overall mix counts as, in a user's own mix.
-const MIX_PRIOR: f64 = 2.0;
+pub(crate) const MIX_PRIOR: f64 = 2.0;
 
 /// Answers of one baseline: task and scores.
 type Answers = Vec<(usize, TaskScores)>;
@@ -119,21 +116,13 @@ fn user_history(config: &Config, data: &Dataset, requests: &Range<usize>) -> Ans
             Some(RequestTarget::Distribution { classes, .. }) => {
                 let mut shares = Vec::with_capacity(requests.len() * classes);
                 for r in requests.clone() {
-                    let mut mix: Vec<f64> = constant.answer.iter().map(|p| MIX_PRIOR * p).collect();
+                    let mut mix: Vec<f32> =
+                        constant.answer.iter().map(|p| (MIX_PRIOR * p) as f32).collect();
                     let start = data.timelines.offsets[data.requests.user[r] as usize] as usize;
                     let end = data.requests.history_end.get(r).map_or(start, |&e| e as usize);
-                    for e in start..end {
-                        let category =
-                            usize::from(data.catalogue.category[data.timelines.item[e] as usize]);
-                        let days =
-                            (data.requests.time[r] - data.timelines.time[e]) as f64 / 86_400.0;
-                        if let Some(share) = mix.get_mut(category) {
-                            *share += f64::from(data.timelines.weight[e])
-                                * 0.5f64.powf(days / HALF_LIFE_DAYS);
-                        }
-                    }
-                    let total: f64 = mix.iter().sum();
-                    shares.extend(mix.iter().map(|m| (m / total) as f32));
+                    let now = data.requests.time.get(r).copied().unwrap_or(0);
+                    data.timelines.mix(start..end, now, &data.catalogue.category, &mut mix);
+                    shares.extend(mix);
                 }
                 answers.push((index, TaskScores::Mix { classes: *classes, shares }));
             }

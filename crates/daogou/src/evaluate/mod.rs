@@ -9,6 +9,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use baselines::MIX_PRIOR;
 pub use lists::{Ranking, ranking};
 
 use crate::Result;

@@ -79,6 +79,8 @@ pub(super) enum NumberSource {
     LogitOffset,
     /// Exposure in the label window of a task.
     Exposure(usize),
+    /// ln of the user's own recent category mix, shrunk to everyone's.
+    HistoryMix,
     /// 0 or 1 of a binary task.
     Label(usize),
     /// Number of the item's category; −1 where unknown.
@@ -125,6 +127,8 @@ pub struct Feed {
     pub(super) histories: Vec<usize>,
     /// Columns of one-hot positions.
     pub(super) positions: usize,
+    /// Weights of everyone's category mix.
+    pub(super) prior_mix: Vec<f32>,
 }
 
 /// Rows of the log behind one micro-batch.
@@ -189,7 +193,7 @@ fn per_request(side: Side) -> bool {
 }
 
 impl Feed {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(prior_mix: Vec<f32>) -> Self {
         Self {
             ids: Vec::new(),
             numbers: Vec::new(),
@@ -198,6 +202,7 @@ impl Feed {
             bags: Vec::new(),
             histories: Vec::new(),
             positions: 0,
+            prior_mix,
         }
     }
 
@@ -387,6 +392,16 @@ impl Feed {
                     None => out.extend(std::iter::repeat_n(0.0, cols)),
                 });
             }
+            NumberSource::HistoryMix => requests(&mut |r, _| {
+                let Source { requests, timelines, .. } = view.source;
+                let start = out.len();
+                out.extend_from_slice(&self.prior_mix);
+                let first = timelines.offsets[requests.user[r] as usize] as usize;
+                let end = requests.history_end.get(r).map_or(first, |&e| e as usize);
+                let now = requests.time.get(r).copied().unwrap_or(0);
+                timelines.mix(first..end, now, &catalogue.category, &mut out[start..]);
+                out[start..].iter_mut().for_each(|share| *share = share.max(1e-6).ln());
+            }),
             // What follows is read by losses only.
             _ if !training => {}
             NumberSource::Label(label) => {

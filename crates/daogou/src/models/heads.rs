@@ -28,6 +28,8 @@ pub struct Head {
     pub logits: NodeId,
     /// Name of the bias of its last layer.
     pub bias: String,
+    /// Whether its logits start from the user's own mix instead of the constant predictor's.
+    pub from_history: bool,
     domain: DomainId,
 }
 
@@ -104,8 +106,18 @@ pub(super) fn finish(
         let offset = g.dense(offset);
         logits = g.add(logits, offset);
     }
+    let from_history = task.kind == TaskKind::Distribution
+        && !shape.row_label[index]
+        && !shape.prior_mix.is_empty();
+    if from_history {
+        // The head learns where what is wanted next differs from what was wanted lately.
+        let through = domain == inputs.impressions;
+        let mix = inputs.number(g, domain, shape.categories, NumberSource::HistoryMix, through);
+        let mix = g.dense(mix);
+        logits = g.add(logits, mix);
+    }
     let level = if domain == inputs.requests { Level::Request } else { Level::Impression };
-    Head { kind: task.kind, level, logits, bias, domain }
+    Head { kind: task.kind, level, logits, bias, from_history, domain }
 }
 
 /// Declares the losses, one per task.

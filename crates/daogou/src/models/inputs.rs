@@ -3,7 +3,7 @@
 use daogou_nn::{Activation, DomainId, Graph, Init, InputId, MapId, NodeId, TableId};
 
 use super::feed::{DomainSource, Feed, IdSource, MapSource, NumberSource};
-use super::table_name;
+use super::{Shape, table_name};
 use crate::data::{FeatureSpace, FieldKind};
 use crate::schema::{Config, HistoryPooling, ModelKind, Side};
 
@@ -29,7 +29,7 @@ pub(super) struct Inputs {
 impl Inputs {
     /// One node per field. A flat model ([`ModelKind::SharedMlp`]) has them all per impression; otherwise user and
     /// context fields and the pooled history are per request.
-    pub(super) fn new(g: &mut Graph, config: &Config, space: &FeatureSpace) -> Self {
+    pub(super) fn new(g: &mut Graph, config: &Config, space: &FeatureSpace, shape: &Shape) -> Self {
         let (requests, impressions) = (g.domain("request"), g.domain("impression"));
         let request_of_impression = g.map(impressions, requests);
         let mut inputs = Self {
@@ -37,7 +37,7 @@ impl Inputs {
             impressions,
             request_of_impression,
             fields: Vec::new(),
-            feed: Feed::new(),
+            feed: Feed::new(shape.prior_mix.clone()),
         };
         inputs.feed.maps.push(MapSource::RequestOfImpression);
         let tables: Vec<TableId> = space

@@ -31,7 +31,7 @@ pub struct Network {
 }
 
 /// What a network needs to know about the data besides its feature space.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Shape {
     /// Categories of the catalogue; 0 without.
     pub categories: usize,
@@ -43,6 +43,9 @@ pub struct Shape {
     pub exposure: Vec<bool>,
     /// Per task: whether its label is the row's own category.
     pub row_label: Vec<bool>,
+    /// Weights of everyone's category mix, as [`Timelines::mix`](crate::data::Timelines::mix) starts from it; empty
+    /// where no request-level task predicts a mix.
+    pub prior_mix: Vec<f32>,
 }
 
 impl Shape {
@@ -60,6 +63,13 @@ impl Shape {
             )
         };
         debug_assert_eq!(config.tasks.len(), data.targets.len());
+        let mix =
+            data.targets.iter().position(|t| matches!(t, Some(RequestTarget::Distribution { .. })));
+        let prior_mix = mix.filter(|_| !data.requests.time.is_empty()).and_then(|index| {
+            let constants = crate::train::constants(config, data).ok()?;
+            let prior = crate::evaluate::MIX_PRIOR;
+            Some(constants[index].answer.iter().map(|p| (prior * p) as f32).collect())
+        });
         Self {
             categories: data.catalogue.categories.len(),
             positions: positions.iter().copied().max().map_or(0, usize::from).min(MAX_POSITIONS),
@@ -70,6 +80,7 @@ impl Shape {
                 .iter()
                 .map(|t| matches!(t, Some(RequestTarget::RowCategory { .. })))
                 .collect(),
+            prior_mix: prior_mix.unwrap_or_default(),
         }
     }
 }
@@ -92,7 +103,7 @@ impl Network {
             });
         }
         let mut graph = Graph::new();
-        let mut inputs = inputs::Inputs::new(&mut graph, config, space);
+        let mut inputs = inputs::Inputs::new(&mut graph, config, space, shape);
         let heads = match config.model.kind {
             ModelKind::SharedMlp => shared_mlp::build(&mut graph, &mut inputs, config, shape)?,
             ModelKind::SharedBottom => {

@@ -309,7 +309,10 @@ fn start_biases(engine: &mut Engine, heads: &[crate::models::Head], constants: &
         })
         .collect();
     engine.parameters_mut().edit_dense(|dense| {
-        for (place, constant) in places.into_iter().zip(constants) {
+        for ((place, constant), head) in places.into_iter().zip(constants).zip(heads) {
+            if head.from_history {
+                continue;
+            }
             for (bias, value) in dense[place].iter_mut().zip(&constant.logits) {
                 *bias = *value as f32;
             }
