@@ -75,7 +75,8 @@ fn the_architecture_names_every_crate() {
 
 #[test]
 fn a_path_that_is_not_there_is_found() {
-    let markdown = "See `crates/daogou` and `crates/nowhere/src`, not `x`.\n```\n`crates/fenced`\n```\n";
+    let markdown =
+        "See `crates/daogou` and `crates/nowhere/src`, not `x`.\n```\n`crates/fenced`\n```\n";
     assert_eq!(paths(markdown), ["crates/daogou", "crates/nowhere/src"]);
     assert_eq!(links("[a](README.md#top) [b](https://example.org) [c](#here)"), ["README.md"]);
     assert!(!root().join("crates/nowhere/src").exists());
