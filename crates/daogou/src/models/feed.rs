@@ -73,7 +73,7 @@ pub(super) enum IdSource {
 pub(super) enum NumberSource {
     /// A column of its side.
     Field { side: Side, column: usize },
-    /// One-hot position.
+    /// One-hot position, then the one-hot number of items of the same category above.
     Position,
     /// Offset of negative sampling.
     LogitOffset,
@@ -127,6 +127,8 @@ pub struct Feed {
     pub(super) histories: Vec<usize>,
     /// Columns of one-hot positions.
     pub(super) positions: usize,
+    /// Columns after them: one-hot numbers of items of the same category above, from 1.
+    pub(super) repeats: usize,
     /// Weights of everyone's category mix.
     pub(super) prior_mix: Vec<f32>,
 }
@@ -147,6 +149,19 @@ impl View<'_> {
         let offsets = &self.source.requests.offsets;
         self.requests()
             .flat_map(move |r| (offsets[r]..offsets[r + 1]).map(move |i| (r, i as usize)))
+    }
+
+    /// Items of the same request and category at earlier positions.
+    fn same_category_above(&self, request: usize, impression: usize) -> usize {
+        let Source { requests, impressions, catalogue, .. } = self.source;
+        let category = |i: usize| catalogue.category[impressions.item[i] as usize];
+        let own = category(impression);
+        if own == u16::MAX {
+            return 0;
+        }
+        let rows = requests.offsets[request] as usize..requests.offsets[request + 1] as usize;
+        let position = impressions.position[impression];
+        rows.filter(|&i| impressions.position[i] < position && category(i) == own).count()
     }
 
     /// Events of a request's history, oldest first.
@@ -202,6 +217,7 @@ impl Feed {
             bags: Vec::new(),
             histories: Vec::new(),
             positions: 0,
+            repeats: 0,
             prior_mix,
         }
     }
@@ -360,12 +376,17 @@ impl Feed {
             }
             NumberSource::Position => {
                 let known = mode != Mode::Serve && !impressions.position.is_empty();
-                for (_, i) in view.impressions() {
+                for (r, i) in view.impressions() {
                     let start = out.len();
-                    out.resize(start + self.positions, 0.0);
-                    if known && impressions.position[i] > 0 {
-                        let position = usize::from(impressions.position[i]).min(self.positions);
-                        out[start + position - 1] = 1.0;
+                    out.resize(start + self.positions + self.repeats, 0.0);
+                    if !known || impressions.position[i] == 0 {
+                        continue;
+                    }
+                    let position = usize::from(impressions.position[i]).min(self.positions);
+                    out[start + position - 1] = 1.0;
+                    let above = self.repeats.min(view.same_category_above(r, i));
+                    if above > 0 {
+                        out[start + self.positions + above - 1] = 1.0;
                     }
                 }
             }

@@ -8,6 +8,9 @@ use super::{Shape, prefix};
 use crate::schema::{Config, PurchaseObjective, Role, Task, TaskKind};
 use crate::{Error, Result};
 
+/// Numbers of same-category items above that are told apart.
+const MAX_REPEATS: usize = 10;
+
 /// What a head answers for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
@@ -87,8 +90,11 @@ pub(super) fn finish(
         config.tasks.iter().position(|t| t.name == task.name).expect("a task of the configuration");
     if task.role() == Some(Role::Click) {
         if config.model.position_term && shape.positions > 0 {
-            inputs.one_hot_positions(shape.positions);
-            let one_hot = inputs.number(g, domain, shape.positions, NumberSource::Position, false);
+            // What stands above also decides whether an item is looked at: a category repeated tires.
+            let repeats = if shape.categories > 0 { shape.positions.min(MAX_REPEATS) } else { 0 };
+            inputs.one_hot_positions(shape.positions, repeats);
+            let one_hot =
+                inputs.number(g, domain, shape.positions + repeats, NumberSource::Position, false);
             let one_hot = g.dense(one_hot);
             let term = g.linear("position", one_hot, 1, Activation::None);
             logits = g.add(logits, term);

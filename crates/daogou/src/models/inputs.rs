@@ -187,8 +187,8 @@ impl Inputs {
         g.input(domain, cols)
     }
 
-    pub(super) fn one_hot_positions(&mut self, positions: usize) {
-        self.feed.positions = positions;
+    pub(super) fn one_hot_positions(&mut self, positions: usize, repeats: usize) {
+        (self.feed.positions, self.feed.repeats) = (positions, repeats);
     }
 
     pub(super) fn into_feed(self) -> Feed {

@@ -548,8 +548,8 @@ pub struct ModelConfig {
     pub attention_heads: usize,
     /// Add the elementwise products of the request's and the item's projections to the impression trunk's input.
     pub interaction: bool,
-    /// Learn an examination term per position, added to the click logit in training and left out when lists are
-    /// built. Needs `columns.position`.
+    /// Learn a term per position, and per number of items of the same category above, added to the click logit in
+    /// training and left out when lists are built. Needs `columns.position`.
     pub position_term: bool,
 }
 

@@ -325,7 +325,7 @@ fn start_positions(engine: &mut Engine, config: &Config, data: &Dataset, positio
     let Some(param) = engine.model().params().iter().find(|p| p.name == "position.weight") else {
         return;
     };
-    let place = param.range();
+    let place = param.range().start..param.range().start + positions;
     let click = config.task_of(Role::Click).map(|c| binary_index(config, c)).unwrap_or_default();
     let labels = &data.impressions.labels[click];
     let mut counts = vec![(0.0, 0.0); positions];
