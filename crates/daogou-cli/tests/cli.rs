@@ -199,13 +199,10 @@ fn bad_logs_get_a_sentence() {
         refused(d, &train, &parts);
         assert!(!d.join("run").join("manifest.json").exists(), "something was written: {parts:?}");
     }
-    let one_user: String =
-        good.lines().map(|l| format!("{}\n", l.replacen(|c: char| c == 'u', "v", 0))).collect();
-    let one_user: String = one_user
-        .lines()
-        .enumerate()
-        .map(|(i, line)| if i == 0 { format!("{line}\n") } else { format!("u1{}\n", &line[2..]) })
-        .collect();
+    let mut one_user = header.to_string();
+    for line in good.lines().skip(1) {
+        one_user += &format!("u1{}\n", &line[2..]);
+    }
     fs::write(d.join("shop.csv"), one_user).unwrap();
     refused(d, &train, &["at least 2 users"]);
     fs::remove_file(d.join("shop.csv")).unwrap();

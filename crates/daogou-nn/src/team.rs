@@ -76,8 +76,11 @@ impl Team {
         }
         let shared = &*self.shared;
         // SAFETY: only the lifetime is erased; every member is done with the closure before this function returns.
-        let job: Job =
-            unsafe { std::mem::transmute::<*const (dyn Fn(usize) + Sync + '_), Job>(work) };
+        let job: Job = unsafe {
+            std::mem::transmute::<&(dyn Fn(usize) + Sync + '_), &(dyn Fn(usize) + Sync + 'static)>(
+                work,
+            )
+        };
         // SAFETY: no member runs between rounds, so nobody reads `job` now.
         unsafe { *shared.job.get() = Some(job) };
         shared.running.store(self.threads.len(), Ordering::Relaxed);

@@ -108,7 +108,7 @@ fn train(config: &EngineConfig, steps: u64) -> Engine {
 
 fn bits(engine: &Engine) -> Vec<u32> {
     let parameters = engine.parameters();
-    let tables = parameters.tables.iter().flat_map(|t| t.values());
+    let tables = parameters.tables.iter().flat_map(daogou_nn::Table::values);
     parameters.dense().iter().chain(tables).map(|v| v.to_bits()).collect()
 }
 
@@ -225,7 +225,7 @@ fn table_updates_equal_dense_ones_on_coalesced_ids() {
         let (w, b) = (&head[..3], f64::from(head[3]));
         let (mut squares, mut m, mut v) = ([0f64; 6], vec![0f64; 18], vec![0f64; 18]);
         for step in 1..=4 {
-            let mut grads = vec![0f64; 18];
+            let mut grads = [0f64; 18];
             for &id in &ids {
                 let row = &plain[id as usize * 3..][..3];
                 let z: f64 = row.iter().zip(w).map(|(x, &w)| x * f64::from(w)).sum::<f64>() + b;

@@ -152,7 +152,7 @@ pub fn recommend(run: &TrainedRun, ask: &Ask, team: &mut Team) -> Result<Recomme
         .map(|task| request_row(&probabilities(task), 1, logits[task].level)[0]);
 
     let weights = match &ask.weights {
-        Some(weights) => weights.clone(),
+        Some(weights) => *weights,
         None => available(&config.lists.objectives, run)?,
     };
     let mut utility = Vec::new();

@@ -203,7 +203,7 @@ impl TrainedRun {
                     pctr * (w_click + w_buy * pcvr)
                 })
                 .collect();
-            let without = BootstrapOptions { replicates: 0, ..options.clone() };
+            let without = BootstrapOptions { replicates: 0, ..*options };
             let rank = |how, options| ranking(&self.config, data, requests, how, options);
             evaluation.lists = rank(Ranking::Scores(&scores), options);
             for (name, how) in [("logged", Ranking::Logged), ("popularity", Ranking::Popularity)] {

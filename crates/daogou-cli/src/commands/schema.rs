@@ -11,6 +11,7 @@ use crate::terminal::print;
 pub(crate) struct Schema {}
 
 impl Schema {
+    #[expect(clippy::unused_self, reason = "as every command")]
     pub(super) fn run(self) -> anyhow::Result<Outcome> {
         print(&(Config::json_schema() + "\n"))?;
         Ok(Outcome::Done)

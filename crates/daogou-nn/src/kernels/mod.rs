@@ -1,4 +1,4 @@
-//! Inner loops. Each is a plain loop that the compiler vectorises for the chip found at run time; [`scalar`] has the
+//! Inner loops. Each is a plain loop that the compiler vectorises for the chip found at run time; `scalar` has the
 //! obvious twins that tests compare them with.
 
 pub mod peak;
@@ -71,7 +71,7 @@ fn fold<T: Real>(lanes: [T; LANES]) -> T {
     let mut lanes = lanes;
     while width > 0 {
         for i in 0..width {
-            lanes[i] = lanes[i] + lanes[i + width];
+            lanes[i] += lanes[i + width];
         }
         width /= 2;
     }

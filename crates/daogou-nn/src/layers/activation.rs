@@ -67,7 +67,7 @@ impl<T: Real> Op<T> for Activate {
                             dy[c] * (s + y[c] * (T::ONE - s))
                         }),
                         Activation::Sigmoid => {
-                            give(modes[0], dx, |c| dy[c] * y[c] * (T::ONE - y[c]))
+                            give(modes[0], dx, |c| dy[c] * y[c] * (T::ONE - y[c]));
                         }
                     }
                 }

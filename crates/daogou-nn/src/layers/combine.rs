@@ -39,7 +39,7 @@ impl<T: Real> Op<T> for Combine {
                         Pointwise::Add => give(GradMode::Assign, y, |c| a[c] + b[c]),
                         Pointwise::Sub => give(GradMode::Assign, y, |c| a[c] - b[c]),
                         Pointwise::Mul if b.len() == 1 => {
-                            give(GradMode::Assign, y, |c| a[c] * b[0])
+                            give(GradMode::Assign, y, |c| a[c] * b[0]);
                         }
                         Pointwise::Mul => give(GradMode::Assign, y, |c| a[c] * b[c]),
                     }

@@ -52,6 +52,7 @@ const BLOCK: usize = 16;
 
 /// Runs a loss whose logits are single columns: `point(z, label)` gives ℓ and its derivatives at one row.
 #[inline(always)]
+#[expect(clippy::too_many_arguments, reason = "what four losses differ in")]
 fn by_row<T: Real, const N: usize>(
     pass: &Pass<'_, T>,
     logits: [NodeId; N],

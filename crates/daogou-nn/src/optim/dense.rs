@@ -60,7 +60,7 @@ impl<T: Real> DenseStep<T> {
         let n = values.len();
         let grads = &grads[..n];
         match self.optimizer {
-            DenseOptimizer::Sgd { momentum } if momentum == 0.0 => {
+            DenseOptimizer::Sgd { momentum: 0.0 } => {
                 for i in 0..n {
                     values[i] = values[i] * self.keep - self.rate * grads[i];
                 }

@@ -29,7 +29,7 @@ pub(super) fn fit<'a>(
     let mut places: HashMap<&str, (usize, Encoding), FxBuildHasher> = HashMap::default();
     // Owners of tables first, so that a feature may share the table of a later one.
     for feature in config.features.iter().filter(|f| f.shared_with.is_none()) {
-        if let Some((encoding, rows)) = learn(feature, &sample)? {
+        if let Some((encoding, rows)) = learn(feature, &sample) {
             places.insert(&feature.name, (space.tables.len(), encoding));
             let dim = feature.dim.unwrap_or(config.model.embedding_dim);
             space.tables.push(TableShape { name: feature.name.clone(), rows, dim });
@@ -124,32 +124,31 @@ fn history_fields(config: &Config, space: &FeatureSpace, feature: &Feature) -> R
 fn learn<'a>(
     feature: &Feature,
     sample: &impl Fn(&Feature) -> Option<Sample<'a>>,
-) -> Result<Option<(Encoding, usize)>> {
+) -> Option<(Encoding, usize)> {
     match feature.kind {
         FeatureType::Id | FeatureType::Multi => {
             if let Some(rows) = feature.hash_rows {
-                return Ok(Some((Encoding::Hashed { rows }, rows as usize)));
+                return Some((Encoding::Hashed { rows }, rows as usize));
             }
             let sample = sample(feature).expect("ids have a column");
             let values = vocabulary(&sample, feature.min_count.unwrap_or(1));
             let rows = values.len() + 1;
-            Ok(Some((Encoding::Vocabulary { values }, rows)))
+            Some((Encoding::Vocabulary { values }, rows))
         }
         FeatureType::Number if feature.transform == Some(Transform::Buckets) => {
             let sample = sample(feature).expect("numbers have a column");
             let edges = quantiles(&sample, feature.buckets.unwrap_or(32));
             let rows = edges.len() + 2;
-            Ok(Some((Encoding::Buckets { edges }, rows)))
+            Some((Encoding::Buckets { edges }, rows))
         }
-        _ => Ok(None),
+        _ => None,
     }
 }
 
 /// Values seen at least `min_count` times in training, in the order of their first training row.
 fn vocabulary(sample: &Sample<'_>, min_count: u32) -> Vec<String> {
-    let values = match sample.raw {
-        Raw::Text { values, .. } | Raw::Bags { values, .. } => values,
-        _ => unreachable!("ids are read as text"),
+    let (Raw::Text { values, .. } | Raw::Bags { values, .. }) = sample.raw else {
+        unreachable!("ids are read as text")
     };
     let mut counts = vec![0u32; values.len()];
     let mut order = Vec::new();

@@ -257,10 +257,8 @@ impl Loader<'_> {
             None => self.order_impressions(&log, request, (&user_rows, times), test_from)?,
         };
         if event.is_none() {
-            let pick = |rows: &[u32]| -> Vec<u32> {
-                ordered.rows.iter().map(|&row| rows[row as usize]).collect()
-            };
-            ordered.impressions.item = pick(&item_rows);
+            ordered.impressions.item =
+                ordered.rows.iter().map(|&row| item_rows[row as usize]).collect();
             let numbers = |place: Option<usize>| -> Vec<f64> {
                 let Some(Raw::Numbers(values)) = place.map(|p| &log.columns[p]) else {
                     return Vec::new();
@@ -334,28 +332,26 @@ impl Loader<'_> {
 
         let train = ordered.split.train.clone();
         let train_rows = ordered.requests.impressions(&train);
-        let space = match self.known {
-            Some(known) => Arc::clone(known.space),
-            None => {
-                // Sampled negatives are no observations: they are left out of all statistics.
-                let real =
-                    |i: &usize| !ordered.impressions.sampled.get(*i).copied().unwrap_or(false);
-                let context: Vec<u32> = train.clone().map(|r| r as u32).collect();
-                let cross: Vec<u32> = train_rows.clone().filter(real).map(|i| i as u32).collect();
-                let item: Vec<u32> =
-                    cross.iter().map(|&i| ordered.impressions.item[i as usize]).collect();
-                let samples = [&ordered.requests.user[train.clone()], &item, &context, &cross];
-                Arc::new(encode::fit(config, |feature| {
-                    let index = config.features.iter().position(|f| f.name == feature.name)?;
-                    let rows = samples[match feature.side {
-                        Side::User => 0,
-                        Side::Item => 1,
-                        Side::Context => 2,
-                        Side::Impression => 3,
-                    }];
-                    raws[index].as_ref().map(|raw| Sample { raw, rows })
-                })?)
-            }
+        let space = if let Some(known) = self.known {
+            Arc::clone(known.space)
+        } else {
+            // Sampled negatives are no observations: they are left out of all statistics.
+            let real = |i: &usize| !ordered.impressions.sampled.get(*i).copied().unwrap_or(false);
+            let context: Vec<u32> = train.clone().map(|r| r as u32).collect();
+            let cross: Vec<u32> = train_rows.clone().filter(real).map(|i| i as u32).collect();
+            let item: Vec<u32> =
+                cross.iter().map(|&i| ordered.impressions.item[i as usize]).collect();
+            let samples = [&ordered.requests.user[train.clone()], &item, &context, &cross];
+            Arc::new(encode::fit(config, |feature| {
+                let index = config.features.iter().position(|f| f.name == feature.name)?;
+                let rows = samples[match feature.side {
+                    Side::User => 0,
+                    Side::Item => 1,
+                    Side::Context => 2,
+                    Side::Impression => 3,
+                }];
+                raws[index].as_ref().map(|raw| Sample { raw, rows })
+            })?)
         };
         let mut encoded: [Vec<Column>; 4] = Default::default();
         for (field, encoding) in space.fields.iter().zip(&space.encodings) {
@@ -984,7 +980,7 @@ fn fingerprint(requests: &Requests, impressions: &Impressions) -> String {
     for column in requests.columns.iter().chain(&impressions.columns) {
         match column {
             Column::Ids(ids) | Column::Bags { ids, .. } => {
-                ids.iter().for_each(|&v| add(u64::from(v)))
+                ids.iter().for_each(|&v| add(u64::from(v)));
             }
             Column::Numbers(values) => values.iter().for_each(|v| add(u64::from(v.to_bits()))),
         }

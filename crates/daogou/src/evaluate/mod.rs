@@ -93,7 +93,7 @@ pub fn evaluate(
 ) -> Result<Evaluation> {
     let tasks = reports(config, data, requests, predictions, options)?;
     let mut baselines = BTreeMap::new();
-    let without = BootstrapOptions { replicates: 0, ..options.clone() };
+    let without = BootstrapOptions { replicates: 0, ..*options };
     for (name, answers) in baselines::all(config, data, requests) {
         let mut found = Reports::new();
         for (index, scores) in answers {
@@ -245,27 +245,23 @@ fn mix_targets(
     let per_request = values == requests.len() * classes;
     let rows = rows_of(data, requests, per_request);
     let users = rows.iter().map(|&r| data.requests.user[r]).collect();
-    match &data.targets[task] {
-        Some(RequestTarget::Distribution { shares, weight, .. }) => {
-            let targets =
-                rows.iter().flat_map(|&r| shares[r * classes..(r + 1) * classes].iter().copied());
-            (targets.collect(), rows.iter().map(|&r| weight[r]).collect(), users)
-        }
-        _ => {
-            let first = data.requests.offsets[requests.start] as usize;
-            let mut targets = vec![0.0; rows.len() * classes];
-            let mut weights = vec![0.0; rows.len()];
-            for row in 0..rows.len() {
-                let i = first + row;
-                let sampled = data.impressions.sampled.get(i).copied().unwrap_or(false);
-                let category =
-                    usize::from(data.catalogue.category[data.impressions.item[i] as usize]);
-                if category < classes && !sampled {
-                    targets[row * classes + category] = 1.0;
-                    weights[row] = 1.0;
-                }
+    if let Some(RequestTarget::Distribution { shares, weight, .. }) = &data.targets[task] {
+        let targets =
+            rows.iter().flat_map(|&r| shares[r * classes..(r + 1) * classes].iter().copied());
+        (targets.collect(), rows.iter().map(|&r| weight[r]).collect(), users)
+    } else {
+        let first = data.requests.offsets[requests.start] as usize;
+        let mut targets = vec![0.0; rows.len() * classes];
+        let mut weights = vec![0.0; rows.len()];
+        for row in 0..rows.len() {
+            let i = first + row;
+            let sampled = data.impressions.sampled.get(i).copied().unwrap_or(false);
+            let category = usize::from(data.catalogue.category[data.impressions.item[i] as usize]);
+            if category < classes && !sampled {
+                targets[row * classes + category] = 1.0;
+                weights[row] = 1.0;
             }
-            (targets, weights, users)
         }
+        (targets, weights, users)
     }
 }

@@ -393,7 +393,7 @@ impl Feed {
             NumberSource::LogitOffset => {
                 let known = mode != Mode::Serve && !impressions.logit_offset.is_empty();
                 view.impressions().for_each(|(_, i)| {
-                    out.push(if known { impressions.logit_offset[i] } else { 0.0 })
+                    out.push(if known { impressions.logit_offset[i] } else { 0.0 });
                 });
             }
             NumberSource::Exposure(task) => {
@@ -440,7 +440,7 @@ impl Feed {
                     unreachable!("a distribution task has shares")
                 };
                 requests(&mut |r, _| {
-                    out.extend_from_slice(&shares[r * classes..(r + 1) * classes])
+                    out.extend_from_slice(&shares[r * classes..(r + 1) * classes]);
                 });
             }
             NumberSource::Share(task) => {

@@ -31,8 +31,8 @@ pub struct Head {
     pub logits: NodeId,
     /// Name of the bias of its last layer.
     pub bias: String,
-    /// Whether its logits start from the user's own mix instead of the constant predictor's.
-    pub from_history: bool,
+    /// Name of the bias of its trust in the user's own past mix, where it starts from that.
+    pub history_bias: Option<String>,
     domain: DomainId,
 }
 
@@ -82,7 +82,7 @@ pub(super) fn finish(
     config: &Config,
     shape: &Shape,
     task: &Task,
-    mut logits: NodeId,
+    (base, mut logits): (NodeId, NodeId),
     domain: DomainId,
 ) -> Head {
     let bias = format!("{}_head.bias", prefix(task));
@@ -116,14 +116,17 @@ pub(super) fn finish(
         && !shape.row_label[index]
         && !shape.prior_mix.is_empty();
     if from_history {
-        // The head learns where what is wanted next differs from what was wanted lately.
+        // How far the past is to be trusted depends on the request; the head adds what it does not say.
         let through = domain == inputs.impressions;
         let mix = inputs.number(g, domain, shape.categories, NumberSource::HistoryMix, through);
         let mix = g.dense(mix);
-        logits = g.add(logits, mix);
+        let trust = g.linear(&format!("{}_history", prefix(task)), base, 1, Activation::Sigmoid);
+        let trusted = g.mul(mix, trust);
+        logits = g.add(logits, trusted);
     }
+    let history_bias = from_history.then(|| format!("{}_history.bias", prefix(task)));
     let level = if domain == inputs.requests { Level::Request } else { Level::Impression };
-    Head { kind: task.kind, level, logits, bias, from_history, domain }
+    Head { kind: task.kind, level, logits, bias, history_bias, domain }
 }
 
 /// Declares the losses, one per task.

@@ -77,7 +77,7 @@ pub(super) fn build(
         let name = prefix(task);
         let tower = g.mlp(&format!("{name}_tower"), base, &model.tower_units, activation);
         let logit = g.linear(&format!("{name}_head"), tower, size, Activation::None);
-        built.push(heads::finish(g, inputs, config, shape, task, logit, domain));
+        built.push(heads::finish(g, inputs, config, shape, task, (base, logit), domain));
     }
     Ok(built)
 }

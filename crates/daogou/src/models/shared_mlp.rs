@@ -36,6 +36,8 @@ pub(super) fn build(
         .tasks
         .iter()
         .zip(logits)
-        .map(|(task, node)| heads::finish(g, inputs, config, shape, task, node, impressions))
+        .map(|(task, node)| {
+            heads::finish(g, inputs, config, shape, task, (shared, node), impressions)
+        })
         .collect())
 }

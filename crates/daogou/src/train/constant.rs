@@ -87,7 +87,7 @@ pub fn constants(config: &Config, data: &Dataset) -> Result<Vec<Constant>> {
                             *count += 1.0;
                         }
                     }
-                    Ok(of_mix(counts))
+                    Ok(of_mix(&counts))
                 }
                 RequestTarget::Distribution { classes, shares, weight, .. } => {
                     let mut total = vec![0.0; *classes];
@@ -99,7 +99,7 @@ pub fn constants(config: &Config, data: &Dataset) -> Result<Vec<Constant>> {
                     if total.iter().sum::<f64>() <= 0.0 {
                         return nothing("no training request has a label".into(), NO_LABEL);
                     }
-                    Ok(of_mix(total))
+                    Ok(of_mix(&total))
                 }
                 RequestTarget::Share { value, weight, .. } => {
                     let (mut n, mut sum, mut square) = (0.0, 0.0, 0.0);
@@ -125,7 +125,7 @@ const NO_LABEL: &str = "the log is too short for the label window: lower `min_ev
                         the task";
 
 /// A mix from weights; every category keeps a trace of mass, so that its logit is finite.
-fn of_mix(counts: Vec<f64>) -> Constant {
+fn of_mix(counts: &[f64]) -> Constant {
     let total: f64 = counts.iter().sum();
     let n = counts.len() as f64;
     let answer: Vec<f64> = counts.iter().map(|c| (c + 1e-3) / (total + 1e-3 * n)).collect();

@@ -159,7 +159,7 @@ pub fn train(
             loss_weights,
         },
     );
-    start_biases(&mut engine, &heads, &constants);
+    start_biases(&mut engine, config, data, &heads, &constants);
     start_positions(&mut engine, config, data, shape.positions);
 
     let n_tasks = config.tasks.len();
@@ -299,22 +299,46 @@ pub fn threads(asked: usize) -> usize {
     if asked > 0 { asked } else { std::thread::available_parallelism().map_or(1, usize::from) }
 }
 
+/// Trust in a user's own past at the start of training, as a logit.
+const FIRST_TRUST: f64 = 1.0;
+
 /// Output biases start at the constant predictor, which saves rare tasks thousands of steps.
-fn start_biases(engine: &mut Engine, heads: &[crate::models::Head], constants: &[Constant]) {
-    let places: Vec<_> = heads
+fn start_biases(
+    engine: &mut Engine,
+    config: &Config,
+    data: &Dataset,
+    heads: &[crate::models::Head],
+    constants: &[Constant],
+) {
+    let train = data.requests.impressions(&data.split.train);
+    let offsets = data.impressions.logit_offset.get(train).unwrap_or_default();
+    let mean_offset =
+        offsets.iter().map(|&o| f64::from(o)).sum::<f64>() / offsets.len().max(1) as f64;
+    let mut starts: Vec<(String, Vec<f64>)> = Vec::new();
+    for ((task, head), constant) in config.tasks.iter().zip(heads).zip(constants) {
+        // What the logits get from elsewhere is taken off.
+        let mut logits = constant.logits.clone();
+        if task.role() == Some(Role::Click) {
+            logits.iter_mut().for_each(|z| *z -= mean_offset);
+        }
+        if let Some(history) = &head.history_bias {
+            let trust = 1.0 / (1.0 + (-FIRST_TRUST).exp());
+            logits.iter_mut().for_each(|z| *z *= 1.0 - trust);
+            starts.push((history.clone(), vec![FIRST_TRUST]));
+        }
+        starts.push((head.bias.clone(), logits));
+    }
+    let places: Vec<_> = starts
         .iter()
-        .map(|head| {
-            let param = engine.model().params().iter().find(|p| p.name == head.bias);
+        .map(|(name, _)| {
+            let param = engine.model().params().iter().find(|p| p.name == *name);
             param.expect("every head has a bias").range()
         })
         .collect();
     engine.parameters_mut().edit_dense(|dense| {
-        for ((place, constant), head) in places.into_iter().zip(constants).zip(heads) {
-            if head.from_history {
-                continue;
-            }
-            for (bias, value) in dense[place].iter_mut().zip(&constant.logits) {
-                *bias = *value as f32;
+        for (place, (_, values)) in places.into_iter().zip(starts) {
+            for (bias, value) in dense[place].iter_mut().zip(values) {
+                *bias = value as f32;
             }
         }
     });
