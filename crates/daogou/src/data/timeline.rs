@@ -90,7 +90,7 @@ impl Timelines {
 
     /// The mix of categories of some events as seen at `now`, into `mix`, which holds the prior's weights on entry:
     /// `mix_c += Σ weight · 2^(−age / 14 days)`, then everything is divided by the sum (SCIENCE C.1). Events of unknown
-    /// category do not count. Reads the last [`MIX_EVENTS`] at most.
+    /// category do not count. Reads the last 200 at most.
     pub fn mix(&self, events: std::ops::Range<usize>, now: i64, category: &[u16], mix: &mut [f32]) {
         let start = events.end.saturating_sub(MIX_EVENTS).max(events.start);
         for e in start..events.end {

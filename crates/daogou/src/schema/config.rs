@@ -666,10 +666,10 @@ pub struct TrainConfig {
 impl Default for TrainConfig {
     fn default() -> Self {
         Self {
-            epochs: 3,
-            batch_size: 4096,
+            epochs: 6,
+            batch_size: 1024,
             learning_rate: 1e-3,
-            table_learning_rate: 0.02,
+            table_learning_rate: 0.05,
             optimizer: DenseOptimizer::Adam,
             table_optimizer: TableOptimizer::RowwiseAdagrad,
             momentum: 0.0,
