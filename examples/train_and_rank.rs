@@ -2,6 +2,8 @@
 //!
 //!     cargo run --release --example train_and_rank -- shop/daogou.toml u00042
 
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
 use std::path::Path;
 
 use daogou::data::Dataset;
