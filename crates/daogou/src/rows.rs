@@ -4,8 +4,9 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
-use arrow::array::{Array, AsArray, StringArray};
-use arrow::datatypes::DataType;
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, StringArray};
+use arrow_schema::DataType;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
@@ -286,7 +287,7 @@ impl Rows {
                 *row += 1;
                 while batch.first().is_none_or(|column| *row >= column.len()) {
                     let Some(next) = reader.next() else { return Ok(false) };
-                    let broken = |error: arrow::error::ArrowError| {
+                    let broken = |error: arrow_schema::ArrowError| {
                         Error::file(&self.path, format!("damaged Parquet file: {error}"))
                     };
                     let next = next.map_err(broken)?;
@@ -382,7 +383,7 @@ impl Rows {
 }
 
 /// A Parquet column as cells; lists joined by `|`.
-pub(crate) fn cells(column: &dyn Array) -> Result<StringArray, arrow::error::ArrowError> {
+pub(crate) fn cells(column: &dyn Array) -> Result<StringArray, arrow_schema::ArrowError> {
     if let Some(lists) = column.as_list_opt::<i32>() {
         return lists
             .iter()
@@ -393,7 +394,7 @@ pub(crate) fn cells(column: &dyn Array) -> Result<StringArray, arrow::error::Arr
             })
             .collect();
     }
-    Ok(arrow::compute::cast(column, &DataType::Utf8)?.as_string::<i32>().clone())
+    Ok(arrow_cast::cast(column, &DataType::Utf8)?.as_string::<i32>().clone())
 }
 
 #[cfg(test)]

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use arrow::array::{Array, AsArray};
-use arrow::datatypes::{
-    DataType, Field, Float64Type, Int32Type, Int64Type, Schema, TimeUnit, TimestampSecondType,
-};
+use arrow_array::Array;
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float64Type, Int32Type, Int64Type, TimestampSecondType};
+use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use hashbrown::HashMap;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
@@ -322,8 +322,8 @@ fn check_number(value: f64, negative: bool) -> Result<f64, &'static str> {
 fn cast(
     column: &dyn Array,
     to: &DataType,
-) -> Result<arrow::array::ArrayRef, (usize, &'static str, String)> {
-    arrow::compute::cast(column, to).map_err(|error| (0, "a readable column", error.to_string()))
+) -> Result<arrow_array::ArrayRef, (usize, &'static str, String)> {
+    arrow_cast::cast(column, to).map_err(|error| (0, "a readable column", error.to_string()))
 }
 
 /// Files behind a list of paths and globs, relative to `base`.

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use arrow::compute::kernels::cast_utils::string_to_timestamp_nanos;
+use arrow_cast::parse::string_to_timestamp_nanos;
 use daogou_nn::rng::{Rng, hash};
 
 use super::dataset::Split;

@@ -1,7 +1,8 @@
 use std::collections::{BTreeMap, HashSet};
 
-use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::{Float64Type, Int32Type, Int64Type, TimestampMillisecondType};
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float64Type, Int32Type, Int64Type, TimestampMillisecondType};
+use arrow_array::{Array, RecordBatch};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::choice::{self, Taste};
@@ -456,9 +457,9 @@ fn a_longer_list_begins_like_a_shorter_one() {
 fn read(dir: &Path, name: &str) -> RecordBatch {
     let file = std::fs::File::open(dir.join(name)).unwrap();
     let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap();
-    let schema = arrow::array::RecordBatchReader::schema(&reader);
+    let schema = arrow_array::RecordBatchReader::schema(&reader);
     let batches: Vec<_> = reader.map(|batch| batch.unwrap()).collect();
-    arrow::compute::concat_batches(&schema, &batches).unwrap()
+    arrow_select::concat::concat_batches(&schema, &batches).unwrap()
 }
 
 #[test]
