@@ -219,7 +219,7 @@ impl<T: Real> Engine<T> {
         self.weigh(batch);
         self.differentiate(batch, size.step);
         self.sum_losses(batch, size.step)?;
-        let factor = self.reduce(size.step)?;
+        let factor = self.reduce(batch.micros().len(), size.step)?;
         self.update(batch, size, factor)
     }
 
@@ -230,7 +230,7 @@ impl<T: Real> Engine<T> {
         self.weigh(batch);
         self.differentiate(batch, 1);
         self.sum_losses(batch, 1).expect("finite losses");
-        self.reduce(1).expect("finite gradients");
+        self.reduce(batch.micros().len(), 1).expect("finite gradients");
         self.shard_grads[0][..self.model.n_values].to_vec()
     }
 
@@ -253,12 +253,12 @@ impl<T: Real> Engine<T> {
     /// Forward and backward of every micro-batch, shard by shard.
     fn differentiate(&mut self, batch: &mut Batch<T>, step: u64) {
         let Self { model, config, parameters, shard_grads, workers, team, scales, .. } = self;
-        let shards = shard_grads.len();
         let micros = batch.micros_mut();
         let count = micros.len();
+        let shards = used(shard_grads.len(), count);
         let key = mix(config.seed ^ mix(step));
         let (micros, workers) = (SendMut(micros.as_mut_ptr()), SendMut(workers.as_mut_ptr()));
-        team.for_each(shard_grads, |member, shard, grads| {
+        team.for_each(&mut shard_grads[..shards], |member, shard, grads| {
             grads.fill(T::ZERO);
             // SAFETY: a member number is used by one thread at a time.
             let worker = unsafe { &mut *workers.at(member) };
@@ -309,8 +309,10 @@ impl<T: Real> Engine<T> {
 
     /// Adds shard gradients in order into the first and takes them to parameters and tables; returns the factor of gradient
     /// clipping.
-    fn reduce(&mut self, step: u64) -> Result<T, Diverged> {
-        let (first, others) = self.shard_grads.split_first_mut().expect("at least one shard");
+    fn reduce(&mut self, micros: usize, step: u64) -> Result<T, Diverged> {
+        let used = used(self.shard_grads.len(), micros);
+        let (first, others) =
+            self.shard_grads[..used].split_first_mut().expect("at least one shard");
         let wrong = &AtomicBool::new(false);
         let chunks = first.len().div_ceil(CHUNK);
         let (target, count, len) = (SendMut(first.as_mut_ptr()), self.team.size(), first.len());
@@ -449,6 +451,12 @@ impl<T: Real> Engine<T> {
     fn all_losses(&self) -> String {
         self.model.loss_names().collect::<Vec<_>>().join(" + ")
     }
+}
+
+/// Shards that have work: a small batch has fewer micro-batches than there are shards, and an empty shard would only be
+/// zeroed and added.
+fn used(shards: usize, micros: usize) -> usize {
+    shards.min(micros).max(1)
 }
 
 /// A pointer that several threads use, each on its own part.

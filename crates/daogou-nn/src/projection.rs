@@ -118,20 +118,23 @@ pub(crate) fn derive<T: Real>(
     let (len, to, members) = (derived.len(), SendMut(derived.as_mut_ptr()), team.size());
     team.run(&|member| {
         for weight in weights {
-            let width = weight.width();
-            let own = share(width, member, members);
-            for unit in 0..weight.units {
-                let row = &dense[weight.offset + unit * weight.cols..][..weight.cols];
-                let read = weight.columns.iter().flat_map(|range| &row[range.clone()]);
-                for (column, &w) in read.enumerate().skip(own.start).take(own.len()) {
-                    // SAFETY: both places are inside the ranges planned for this weight, in columns of this member's.
-                    unsafe {
-                        *to.at(weight.transposed + column * weight.units + unit) = w;
-                        if let Some((at, _)) = weight.gathered {
-                            *to.at(at + unit * width + column) = w;
+            let (units, width) = (weight.units, weight.width());
+            let own = share(units, member, members);
+            let mut start = 0;
+            for columns in &weight.columns {
+                for unit in own.clone() {
+                    let row = &dense[weight.offset + unit * weight.cols..][columns.clone()];
+                    for (column, &w) in (start..).zip(row) {
+                        // SAFETY: both places are inside the ranges planned for this weight, at units of this member's.
+                        unsafe {
+                            *to.at(weight.transposed + column * units + unit) = w;
+                            if let Some((at, _)) = weight.gathered {
+                                *to.at(at + unit * width + column) = w;
+                            }
                         }
                     }
                 }
+                start += columns.len();
             }
         }
     });
@@ -179,16 +182,19 @@ pub(crate) fn spread<T: Real>(
     team.run(&|member| {
         for weight in weights {
             let Some((_, from)) = weight.gathered else { continue };
-            for unit in share(weight.units, member, members) {
-                let read = weight.columns.iter().cloned().flatten();
-                for (at, column) in read.enumerate() {
-                    // SAFETY: inside the gradient vector; rows of units are this member's alone, and no column of a
-                    // parameter belongs to two weights.
-                    unsafe {
-                        *to.at(weight.offset + unit * weight.cols + column) +=
-                            *to.at(from + unit * weight.width() + at);
+            let width = weight.width();
+            let mut start = 0;
+            for columns in &weight.columns {
+                for unit in share(weight.units, member, members) {
+                    let (from, to_row) =
+                        (from + unit * width + start, weight.offset + unit * weight.cols);
+                    for (at, column) in columns.clone().enumerate() {
+                        // SAFETY: inside the gradient vector; rows of units are this member's alone, and no column of a
+                        // parameter belongs to two weights.
+                        unsafe { *to.at(to_row + column) += *to.at(from + at) };
                     }
                 }
+                start += columns.len();
             }
         }
         for (index, projection) in projections.iter().enumerate() {

@@ -21,6 +21,20 @@ pub(crate) struct Linear {
     pub(crate) picked: Vec<Picked>,
 }
 
+/// Rows whose gradients are summed before the next ones.
+const BLOCK: usize = 16;
+
+impl Linear {
+    /// Products of parent rows whose gradient this layer is the first to write.
+    fn cleared<'a>(&'a self, modes: &'a [GradMode]) -> impl Iterator<Item = &'a Picked> {
+        let parents = self.picked.iter().filter(|picked| matches!(picked, Picked::Parent { .. }));
+        parents
+            .zip(&modes[1..])
+            .filter(|(_, mode)| **mode == GradMode::Assign)
+            .map(|(picked, _)| picked)
+    }
+}
+
 /// Products of which each row picks one row.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Picked {
@@ -91,37 +105,34 @@ impl<T: Real> Op<T> for Linear {
     }
     fn backward(&self, pass: &mut Pass<'_, T>, modes: &[GradMode]) {
         let (x, y, mut dy) = (pass.value(self.x), pass.value(self.out), pass.grad_mut(self.out));
-        let bias = self.bias.map(|at| &mut pass.param_grads[at..at + y.cols]);
-        vectorised(
-            #[inline(always)]
-            || {
-                if self.relu {
-                    for i in 0..dy.rows {
-                        for (d, &y) in dy.row(i).iter_mut().zip(y.row(i)) {
-                            // NaN must pass: `y > 0` is false for it, `y <= 0` too.
-                            *d = if y <= T::ZERO { T::ZERO } else { *d };
-                        }
-                    }
-                }
-                if let Some(bias) = bias {
-                    (0..dy.rows).for_each(|i| kernels::add(bias, dy.row(i)));
-                }
-            },
-        );
-        let mut mode_of_parents = modes[1..].iter();
-        for picked in &self.picked {
-            let first = matches!(picked, Picked::Parent { .. })
-                && *mode_of_parents.next().expect("a mode per parent") == GradMode::Assign;
-            let (_, picks) = picked.rows(pass);
+        for picked in self.cleared(modes) {
             let mut grads = picked.grads(pass);
-            if first {
-                (0..grads.rows).for_each(|i| grads.row(i).fill(T::ZERO));
-            }
+            (0..grads.rows).for_each(|i| grads.row(i).fill(T::ZERO));
+        }
+        // By blocks, so that a row is still in the nearest cache when the next sum wants it.
+        for start in (0..dy.rows).step_by(BLOCK) {
+            let rows = start..dy.rows.min(start + BLOCK);
             vectorised(
                 #[inline(always)]
                 || {
-                    for (i, &pick) in picks.iter().enumerate() {
-                        kernels::add(grads.row(pick as usize), dy.row(i));
+                    if self.relu {
+                        for i in rows.clone() {
+                            for (d, &y) in dy.row(i).iter_mut().zip(y.row(i)) {
+                                // NaN must pass: `y > 0` is false for it, `y <= 0` too.
+                                *d = if y <= T::ZERO { T::ZERO } else { *d };
+                            }
+                        }
+                    }
+                    if let Some(at) = self.bias {
+                        let bias = &mut pass.param_grads[at..at + y.cols];
+                        rows.clone().for_each(|i| kernels::add(bias, dy.row(i)));
+                    }
+                    for picked in &self.picked {
+                        let (_, picks) = picked.rows(pass);
+                        let mut grads = picked.grads(pass);
+                        for i in rows.clone() {
+                            kernels::add(grads.row(picks[i] as usize), dy.row(i));
+                        }
                     }
                 },
             );
