@@ -228,12 +228,16 @@ macro_rules! tiles {
                     // SAFETY: the promise of `by_rows`. The last vector of a row of `c` goes through `tail`. A row of
                     // `b` is read whole while that stays before its last value, and through `tail` after that.
                     unsafe {
+                        // A masked access is a function call where the chip has no masks: only where it must be.
+                        let full = cols == W * lanes;
+                        let last = |at: *const f32| {
+                            if full { at.cast::<S::f32s>().read_unaligned() } else { simd.mask_load_ptr_f32s(tail, at) }
+                        };
                         let load = |at: *const f32| -> Lane<S> {
                             if W == 2 {
-                                let second = simd.mask_load_ptr_f32s(tail, at.add(lanes));
-                                (at.cast::<S::f32s>().read_unaligned(), second)
+                                (at.cast::<S::f32s>().read_unaligned(), last(at.add(lanes)))
                             } else {
-                                (simd.mask_load_ptr_f32s(tail, at), zero)
+                                (last(at), zero)
                             }
                         };
                         let c = o.c.add(i * o.c_row + j);
@@ -283,11 +287,16 @@ macro_rules! tiles {
                             // In this order a NaN in the sum survives on x86, so that a diverged model is noticed.
                             let clipped = (simd.max_f32s(zero, $row.0), simd.max_f32s(zero, $row.1));
                             let (first, second) = if o.relu { clipped } else { $row };
-                            if W == 2 {
+                            let (last, at) = if W == 2 {
                                 row.cast::<S::f32s>().write_unaligned(first);
-                                simd.mask_store_ptr_f32s(tail, row.add(lanes), second);
+                                (second, row.add(lanes))
                             } else {
-                                simd.mask_store_ptr_f32s(tail, row, first);
+                                (first, row)
+                            };
+                            if full {
+                                at.cast::<S::f32s>().write_unaligned(last);
+                            } else {
+                                simd.mask_store_ptr_f32s(tail, at, last);
                             }
                         )*
                     }

@@ -11,6 +11,7 @@ pub mod calibration;
 pub mod distribution;
 pub mod diversity;
 pub mod exposure;
+pub mod front;
 pub mod logloss;
 pub mod novelty;
 pub mod order;
