@@ -7,6 +7,7 @@ pub mod data;
 pub mod error;
 pub mod evaluate;
 pub mod importers;
+mod list_maker;
 pub mod lists;
 pub mod metrics;
 pub mod models;

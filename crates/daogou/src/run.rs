@@ -8,7 +8,11 @@ use daogou_nn::{Parameters, Team};
 use crate::artifact::{Manifest, Provenance, Run, RunWriter, TensorView};
 use crate::data::store::Stored;
 use crate::data::{Dataset, Known, load_known};
-use crate::evaluate::{Evaluation, Predictions, Ranking, TaskScores, evaluate, ranking};
+use crate::evaluate::{
+    Evaluation, Predictions, Ranking, TaskScores, built_lists, evaluate, ranking,
+};
+use crate::list_maker::configured_weights;
+use crate::lists::{Heads, Weights};
 use crate::metrics::BootstrapOptions;
 use crate::models::{Level, Logits, Mode, Network, Shape, Source, predict};
 use crate::rows::{self, Layout, Rows};
@@ -166,8 +170,8 @@ pub struct PredictSummary {
 const PREDICT_ROWS: usize = 500_000;
 
 impl TrainedRun {
-    /// Everything measured on a range of requests: tasks, baselines, and the order of logged lists with the position's
-    /// effect removed.
+    /// Everything measured on a range of requests: tasks, baselines, the order of logged lists with the position's
+    /// effect removed, and lists built from the catalogue for a sample of the requests.
     ///
     /// # Errors
     ///
@@ -190,29 +194,59 @@ impl TrainedRun {
         let order: Vec<u32> = requests.clone().map(|r| r as u32).collect();
         let predictions = self.predictions(&source, &order, Mode::Evaluate, &mut team);
         let mut evaluation = evaluate(&self.config, data, requests, &predictions, options)?;
-        if let Some(click) = self.config.task_of(Role::Click) {
-            let logits = self.logits(&source, &order, Mode::Serve, &mut team);
-            let buy = self.config.task_of(Role::Purchase);
-            let weight =
-                |name: &str| self.config.lists.objectives.get(name).map_or(0.0, |&w| w as f32);
-            let (w_click, w_buy) = (weight("click"), weight("purchase"));
-            let scores: Vec<f32> = (0..logits[click].values.len())
-                .map(|i| {
-                    let pctr = sigmoid(logits[click].values[i]);
-                    let pcvr = buy.map_or(0.0, |b| sigmoid(logits[b].values[i]));
-                    pctr * (w_click + w_buy * pcvr)
-                })
-                .collect();
+        let Ok(weights) = configured_weights(self) else { return Ok(evaluation) };
+        if self.config.task_of(Role::Click).is_some() {
+            let scores = self.utility(&source, &order, &weights, &mut team)?;
             let without = BootstrapOptions { replicates: 0, ..*options };
             let rank = |how, options| ranking(&self.config, data, requests, how, options);
-            evaluation.lists = rank(Ranking::Scores(&scores), options);
+            evaluation.lists.order = rank(Ranking::Scores(&scores), options);
             for (name, how) in [("logged", Ranking::Logged), ("popularity", Ranking::Popularity)] {
                 if let Some(report) = rank(how, &without) {
                     evaluation.list_baselines.insert(name.into(), report);
                 }
             }
         }
+        evaluation.lists.built = built_lists(self, data, requests, (&weights, options), &mut team)?;
+        if let Some(lists) = evaluation.lists.built.get("model") {
+            evaluation.notes.push(format!(
+                "lists were built for {} of {} requests, each from {} items",
+                lists.n,
+                requests.len(),
+                self.stored.items.ids.len() - 1
+            ));
+        }
         Ok(evaluation)
+    }
+
+    /// Utility of each impression of some requests, position aside: what lists are ordered by.
+    fn utility(
+        &self,
+        source: &Source<'_>,
+        requests: &[u32],
+        weights: &Weights,
+        team: &mut Team,
+    ) -> Result<Vec<f32>> {
+        let logits = self.logits(source, requests, Mode::Serve, team);
+        let of_role = |role| -> Option<Vec<f32>> {
+            let values = &logits[self.config.task_of(role)?].values;
+            Some(values.iter().map(|&z| sigmoid(z)).collect())
+        };
+        let (click, purchase) = (of_role(Role::Click), of_role(Role::Purchase));
+        let prices = &source.catalogue.price;
+        let rows = requests.iter().flat_map(|&r| {
+            let r = r as usize;
+            source.requests.impressions(&(r..r + 1))
+        });
+        let price: Option<Vec<f32>> = (!prices.is_empty())
+            .then(|| rows.map(|i| prices[source.impressions.item[i] as usize]).collect());
+        let heads = Heads {
+            click: click.as_deref(),
+            purchase: purchase.as_deref(),
+            price: price.as_deref(),
+        };
+        let mut utility = Vec::new();
+        weights.utility(&heads, click.as_ref().map_or(0, Vec::len), &mut utility)?;
+        Ok(utility)
     }
 
     /// Reads `input`, adds a column per head and writes CSV to `output`, whole or not at all. Rows keep their order, and
@@ -353,15 +387,4 @@ pub(crate) fn softmax_rows(logits: &Logits) -> Vec<f32> {
         out.extend(log.iter().map(|l| l.exp() as f32));
     }
     out
-}
-
-/// The answer of a head for one request: its row, or the mean of its impressions' rows.
-pub(crate) fn request_row(values: &[f32], cols: usize, level: Level) -> Vec<f32> {
-    match level {
-        Level::Request => values[..cols].to_vec(),
-        Level::Impression => {
-            let n = (values.len() / cols).max(1) as f32;
-            (0..cols).map(|c| values.iter().skip(c).step_by(cols).sum::<f32>() / n).collect()
-        }
-    }
 }
