@@ -11,6 +11,7 @@ mod list_maker;
 pub mod lists;
 pub mod metrics;
 pub mod models;
+pub mod predict;
 pub mod recommend;
 mod rows;
 pub mod run;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use daogou_nn::Team;
 use serde::Serialize;
 
-use crate::data::{Column, Encoding};
+use crate::data::{Column, Encoding, FieldKind};
 use crate::list_maker::{ListMaker, Shop, Visit, configured_weights, unknown_columns};
 use crate::lists::{Contributions, ListSummary, Weights, explain};
 use crate::run::TrainedRun;
@@ -154,7 +154,21 @@ fn context_columns(run: &TrainedRun, ask: &Ask, time: i64) -> Result<Vec<Column>
                 format!("expected one of {names:?}, got `{name}`"),
             ));
         };
-        columns[field.column] = crate::data::encode_one(value, encoding, name)?;
+        let one = |value: &str| crate::data::encode_one(value, encoding, name);
+        columns[field.column] = match field.kind {
+            FieldKind::Bag { .. } => {
+                let feature = run.config.features.iter().find(|f| f.name == *name);
+                let separator = feature.and_then(|f| f.separator.as_deref()).unwrap_or("|");
+                let mut ids = Vec::new();
+                for part in value.split(separator).map(str::trim).filter(|p| !p.is_empty()) {
+                    if let Column::Ids(id) = one(part)? {
+                        ids.extend(id.into_iter().filter(|&id| id != 0));
+                    }
+                }
+                Column::Bags { offsets: vec![0, ids.len() as u32], ids }
+            }
+            _ => one(value)?,
+        };
     }
     Ok(columns)
 }

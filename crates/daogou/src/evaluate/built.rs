@@ -6,6 +6,7 @@ use std::ops::Range;
 use daogou_nn::Team;
 use daogou_nn::rng::{Rng, hash};
 
+use super::EvaluateOptions;
 use crate::Result;
 use crate::data::{Column, Dataset, FieldKind, Seen};
 use crate::list_maker::{ListMaker, Made, Shop, Visit};
@@ -16,11 +17,8 @@ use crate::metrics::{BootstrapOptions, ListReport, ListSample, ListTally};
 use crate::run::TrainedRun;
 use crate::schema::Side;
 
-/// Requests that lists are built for, at most: intervals are narrow enough by then.
-const MOST_LISTS: usize = 1000;
-
-/// Candidates scored in all: a second or two on one core. A larger catalogue gets fewer lists, but [`LEAST_LISTS`].
-const MOST_CANDIDATES: usize = 4_000_000;
+/// Candidates scored in all: a few seconds on one core. A larger catalogue gets fewer lists, but [`LEAST_LISTS`].
+const MOST_CANDIDATES: usize = 1_000_000;
 
 /// Lists built however large the catalogue is.
 const LEAST_LISTS: usize = 20;
@@ -38,7 +36,7 @@ const LEAST_LISTS: usize = 20;
 /// What a person would have done with an item that was not shown is not known, so nothing here asks for clicks: ndcg,
 /// recall and their like are undefined.
 ///
-/// Empty where there is no catalogue. Costs a forward pass over the catalogue per list, at most about four million
+/// Empty where there is no catalogue. Costs a forward pass over the catalogue per list, at most about a million
 /// candidates.
 ///
 /// # Errors
@@ -48,14 +46,15 @@ pub(crate) fn built_lists(
     run: &TrainedRun,
     data: &Dataset,
     requests: &Range<usize>,
-    (weights, options): (&Weights, &BootstrapOptions),
+    (weights, options): (&Weights, &EvaluateOptions),
     team: &mut Team,
 ) -> Result<BTreeMap<String, ListReport>> {
     let items: Vec<u32> = (1..run.stored.items.ids.len() as u32).collect();
-    if items.is_empty() {
+    if items.is_empty() || options.lists == 0 {
         return Ok(BTreeMap::new());
     }
-    let sample = sample(requests, items.len(), options.seed);
+    let bootstrap = &options.bootstrap;
+    let sample = sample(requests, items.len(), (options.lists, bootstrap.seed));
     let popularity = Popularity::new(data.catalogue.train_clicks.clone());
     let k = run.config.lists.k;
     let vectors = item_vectors(run, data);
@@ -116,16 +115,16 @@ pub(crate) fn built_lists(
             add("logged", &shown);
         }
     }
-    let without = BootstrapOptions { replicates: 0, ..*options };
+    let without = BootstrapOptions { replicates: 0, ..*bootstrap };
     let report = |(who, tally): (&str, ListTally<'_>)| {
-        (who.to_string(), tally.report(if who == "model" { options } else { &without }))
+        (who.to_string(), tally.report(if who == "model" { bootstrap } else { &without }))
     };
     Ok(tallies.into_iter().map(report).collect())
 }
 
 /// Requests to build lists for: drawn without replacement, then in their own order.
-fn sample(requests: &Range<usize>, items: usize, seed: u64) -> Vec<usize> {
-    let most = (MOST_CANDIDATES / items).clamp(LEAST_LISTS, MOST_LISTS);
+fn sample(requests: &Range<usize>, items: usize, (most, seed): (usize, u64)) -> Vec<usize> {
+    let most = most.min((MOST_CANDIDATES / items).max(LEAST_LISTS));
     let mut all: Vec<usize> = requests.clone().collect();
     if all.len() > most {
         Rng::new(seed, hash("built lists")).shuffle(&mut all);
@@ -190,14 +189,14 @@ mod tests {
     #[test]
     fn a_sample_is_seeded_distinct_and_bounded_by_candidates() {
         let split = 500..9500;
-        let drawn = sample(&split, 3000, 1);
-        assert_eq!(drawn.len(), MOST_LISTS);
+        let drawn = sample(&split, 3000, (1000, 1));
+        assert_eq!(drawn.len(), 333);
         assert!(drawn.is_sorted_by(|a, b| a < b) && drawn.iter().all(|r| split.contains(r)));
-        assert_eq!(drawn, sample(&split, 3000, 1));
-        assert_ne!(drawn, sample(&split, 3000, 2));
-        assert_eq!(sample(&split, 100_000, 1).len(), 40);
-        assert_eq!(sample(&split, 10_000_000, 1).len(), LEAST_LISTS);
-        assert_eq!(sample(&(3..6), 10_000_000, 1), [3, 4, 5]);
+        assert_eq!(drawn, sample(&split, 3000, (1000, 1)));
+        assert_ne!(drawn, sample(&split, 3000, (1000, 2)));
+        assert_eq!(sample(&split, 500, (1000, 1)).len(), 1000);
+        assert_eq!(sample(&split, 10_000_000, (1000, 1)).len(), LEAST_LISTS);
+        assert_eq!(sample(&(3..6), 10_000_000, (1000, 1)), [3, 4, 5]);
     }
 
     #[test]

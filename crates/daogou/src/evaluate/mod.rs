@@ -79,6 +79,22 @@ pub struct Evaluation {
     pub notes: Vec<String>,
 }
 
+/// How much is measured.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct EvaluateOptions {
+    /// How intervals are made; its seed also draws the requests that lists are built for.
+    pub bootstrap: BootstrapOptions,
+    /// Requests to build lists for, at most; 0: none. Fewer where the catalogue is large: about a million candidates
+    /// are scored in all.
+    pub lists: usize,
+}
+
+impl Default for EvaluateOptions {
+    fn default() -> Self {
+        Self { bootstrap: BootstrapOptions::default(), lists: 1000 }
+    }
+}
+
 /// What is measured on lists rather than rows.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Lists {
