@@ -88,14 +88,14 @@ impl Part {
 /// A text file, packed or not; `finish` writes what packing held back.
 enum Text<'f> {
     Plain(BufWriter<&'f std::fs::File>),
-    Packed(GzEncoder<BufWriter<&'f std::fs::File>>),
+    Packed(Box<GzEncoder<BufWriter<&'f std::fs::File>>>),
 }
 
 impl<'f> Text<'f> {
     fn new(file: &'f std::fs::File, gzip: bool) -> Self {
         let out = BufWriter::with_capacity(1 << 18, file);
         if gzip {
-            Self::Packed(GzEncoder::new(out, Compression::default()))
+            Self::Packed(Box::new(GzEncoder::new(out, Compression::default())))
         } else {
             Self::Plain(out)
         }
