@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use daogou::data::Dataset;
-use daogou::metrics::BootstrapOptions;
+use daogou::evaluate::EvaluateOptions;
 use daogou::recommend::{Ask, recommend};
 use daogou::run::TrainedRun;
 use daogou::schema::Config;
@@ -39,7 +39,7 @@ fn main() -> daogou::Result<()> {
 
     // Every number beside what needs no network.
     let test = data.split.test.clone();
-    let evaluation = run.evaluate(&data, &test, &BootstrapOptions::default())?;
+    let evaluation = run.evaluate(&data, &test, &EvaluateOptions::default())?;
     println!("{}", daogou::evaluate::table::table(&evaluation));
 
     // Weights belong to the request: here, orders count ten times a click.

@@ -1,69 +1,12 @@
-//! The binary as its users meet it: commands, outputs, exit codes, and what it says about bad input.
+//! The binary as its users meet it: commands, outputs and exit codes.
+
+mod binary;
 
 use std::fs;
-use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
+use binary::{done, prepared, refused};
 use serde_json::Value;
-use tempfile::TempDir;
-
-fn daogou(directory: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_daogou"))
-        .current_dir(directory)
-        .args(arguments)
-        .output()
-        .unwrap()
-}
-
-fn done(directory: &Path, arguments: &[&str]) -> String {
-    let output = daogou(directory, arguments);
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{arguments:?}: {said}");
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// An error: exit code 2, nothing on standard output, all of `parts` on standard error.
-fn refused(directory: &Path, arguments: &[&str], parts: &[&str]) {
-    let output = daogou(directory, arguments);
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
-    assert!(output.stdout.is_empty(), "{arguments:?} wrote to standard output");
-    for part in parts {
-        assert!(said.contains(part), "{arguments:?}: expected `{part}` in: {said}");
-    }
-    assert!(!said.contains("panicked"), "{said}");
-}
-
-/// The founding document's columns: 8 users, 6 items, 240 rows.
-fn shop(directory: &Path) {
-    let mut text = String::from("user_id,item_id,brand,price,click,purchase,category\n");
-    for i in 0..240u32 {
-        let (user, item) = (i * 7 % 8, i * 5 % 6);
-        let click = u32::from((user + item + i / 48) % 3 == 0);
-        let buy = u32::from(click == 1 && i % 4 == 0);
-        text += &format!(
-            "u{user},p{item},b{},{},{click},{buy},c{}\n",
-            item % 2,
-            100 + item * 50,
-            item % 3
-        );
-    }
-    fs::write(directory.join("shop.csv"), text).unwrap();
-}
-
-fn prepared() -> TempDir {
-    let directory = tempfile::tempdir().unwrap();
-    shop(directory.path());
-    done(directory.path(), &["init", "shop.csv"]);
-    directory
-}
-
-fn replace(directory: &Path, file: &str, from: &str, to: &str) {
-    let path = directory.join(file);
-    let text = fs::read_to_string(&path).unwrap();
-    assert!(text.contains(from), "no `{from}` in {text}");
-    fs::write(path, text.replacen(from, to, 1)).unwrap();
-}
 
 #[test]
 fn from_a_flat_file_to_a_list() {
@@ -169,96 +112,6 @@ fn any_number_of_threads_and_a_kill_leave_the_same_weights() {
     child.wait().unwrap();
     run(train("killed", &["--resume", "--set", "train.checkpoint_steps=1"]));
     assert!(weights("one") == weights("killed"), "killed and resumed");
-}
-
-#[test]
-fn bad_logs_get_a_sentence() {
-    let directory = prepared();
-    let d = directory.path();
-    let good = fs::read_to_string(d.join("shop.csv")).unwrap();
-    let train = ["train", "daogou.toml", "--run-dir", "run"];
-    let header = "user_id,item_id,brand,price,click,purchase,category\n";
-    let with_row = |row: &str| format!("{good}{row}\n").into_bytes();
-    let cases: Vec<(Vec<u8>, Vec<&str>)> = vec![
-        (Vec::new(), vec!["shop.csv", "empty"]),
-        (header.as_bytes().to_vec(), vec!["shop.csv", "no rows"]),
-        (good.replace(',', ";").into_bytes(), vec!["shop.csv", "hint:", "delimiter"]),
-        (with_row("u1,p1,b1"), vec!["shop.csv:242", "7", "3"]),
-        (with_row("u1,p1,b1,NaN,0,0,c1"), vec!["shop.csv:242", "`price`", "finite number", "NaN"]),
-        (with_row("u1,p1,b1,inf,0,0,c1"), vec!["shop.csv:242", "`price`", "finite number"]),
-        (with_row("u1,p1,b1,5,0.5,0,c1"), vec!["shop.csv:242", "`click`", "0 or 1", "0.5"]),
-        (with_row("u1,p1,b1,5,0,1,c1"), vec!["shop.csv:242", "purchase", "click"]),
-        ([good.as_bytes(), b"u1,p\xff,b1,5,0,0,c1\n"].concat(), vec!["shop.csv:242", "UTF-8"]),
-        (
-            good.replace(",1,0,", ",0,0,").replace(",1,1,", ",0,0,").into_bytes(),
-            vec!["task `click`", "both 0 and 1"],
-        ),
-    ];
-    for (bytes, parts) in cases {
-        fs::write(d.join("shop.csv"), bytes).unwrap();
-        refused(d, &train, &parts);
-        assert!(!d.join("run").join("manifest.json").exists(), "something was written: {parts:?}");
-    }
-    let mut one_user = header.to_string();
-    for line in good.lines().skip(1) {
-        one_user += &format!("u1{}\n", &line[2..]);
-    }
-    fs::write(d.join("shop.csv"), one_user).unwrap();
-    refused(d, &train, &["at least 2 users"]);
-    fs::remove_file(d.join("shop.csv")).unwrap();
-    refused(d, &train, &["shop.csv"]);
-    fs::write(d.join("shop.parquet"), b"PAR1 cut off").unwrap();
-    replace(d, "daogou.toml", "shop.csv", "shop.parquet");
-    refused(d, &train, &["shop.parquet", "Parquet"]);
-}
-
-#[test]
-fn a_share_of_bad_rows_passes_when_allowed_and_is_counted() {
-    let directory = prepared();
-    let d = directory.path();
-    let good = fs::read_to_string(d.join("shop.csv")).unwrap();
-    fs::write(d.join("shop.csv"), format!("{good}u1,p1,b1,x,0,0,c1\nu1,p1\n")).unwrap();
-    let arguments =
-        ["train", "daogou.toml", "--run-dir", "run", "--set", "data.max_bad_share=0.05"];
-    let output = daogou(d, &arguments);
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success() && said.contains("2 bad rows") && said.contains("shop.csv:242"),
-        "{said}"
-    );
-    refused(
-        d,
-        &["train", "daogou.toml", "--run-dir", "other", "--set", "data.max_bad_share=0.001"],
-        &["max_bad_share"],
-    );
-}
-
-#[test]
-fn bad_configurations_and_runs_are_named() {
-    let directory = prepared();
-    let d = directory.path();
-    refused(d, &["train", "nowhere.toml"], &["nowhere.toml"]);
-    refused(d, &["train", "daogou.toml", "--set", "train.epoch=3"], &["epoch"]);
-    refused(d, &["eval", "nowhere"], &["nowhere"]);
-    refused(d, &["import", "netflix", "shop.csv", "--out", "out"], &["netflix", "trivago2019"]);
-    refused(d, &["init", "shop.csv"], &["exists already", "hint:"]);
-    let config = fs::read_to_string(d.join("daogou.toml")).unwrap();
-    fs::write(d.join("daogou.toml"), format!("colour = 1\n{config}")).unwrap();
-    refused(d, &["train", "daogou.toml"], &["daogou.toml", "colour"]);
-    fs::write(d.join("daogou.toml"), config.replace("brand", "brend")).unwrap();
-    refused(d, &["train", "daogou.toml"], &["`brend`", "shop.csv"]);
-    fs::write(d.join("daogou.toml"), &config).unwrap();
-    done(d, &["train", "daogou.toml", "--run-dir", "run"]);
-    let model = d.join("run/model.safetensors");
-    let mut bytes = fs::read(&model).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    fs::write(&model, bytes).unwrap();
-    refused(d, &["eval", "run"], &["model.safetensors"]);
-    replace(d, "run/manifest.json", "\"format_version\": 1", "\"format_version\": 99");
-    refused(d, &["eval", "run"], &["99"]);
-    fs::write(d.join("run/manifest.json"), "{\"format\": \"something\"}").unwrap();
-    refused(d, &["eval", "run"], &["manifest.json"]);
 }
 
 #[test]

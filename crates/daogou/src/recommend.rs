@@ -1,22 +1,16 @@
-//! One list for one person: score the catalogue, read what is wanted, build, explain.
+//! One list for one person, with its reasons.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use daogou_nn::Team;
 use serde::Serialize;
 
-use crate::data::{Column, Encoding, FieldKind, Impressions, Requests};
-use crate::lists::{
-    Candidates, Contributions, Heads, ListSummary, Objective, Scratch, Weights, builder, explain,
-    utility_scale,
-};
-use crate::models::{Mode, Source};
-use crate::run::{TrainedRun, request_row, sigmoid, softmax_rows};
-use crate::schema::{Role, Side, TaskKind};
+use crate::data::{Column, Encoding, FieldKind};
+use crate::list_maker::{ListMaker, Shop, Visit, configured_weights, unknown_columns};
+use crate::lists::{Contributions, ListSummary, Weights, explain};
+use crate::run::TrainedRun;
+use crate::schema::{Side, TaskKind};
 use crate::{Error, Result};
-
-/// Candidates that share one copy of the request in a forward pass.
-const CHUNK: usize = 256;
 
 /// What is asked for.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -31,7 +25,7 @@ pub struct Ask {
     pub context: BTreeMap<String, String>,
     /// External ids of items that must not be shown.
     pub exclude: Vec<String>,
-    /// Unix time of the request; `None`: right after the log.
+    /// Unix time of the request: what is strictly earlier is the person's past; `None`: right after the log.
     pub time: Option<i64>,
 }
 
@@ -84,135 +78,47 @@ pub struct Wanted {
 ///
 /// Where the ask names an unknown context feature or objective, or nothing is left to show.
 pub fn recommend(run: &TrainedRun, ask: &Ask, team: &mut Team) -> Result<Recommendation> {
-    let stored = &run.stored;
-    let config = &run.config;
+    let (stored, config) = (&run.stored, &run.config);
     let user =
         stored.users.ids.iter().skip(1).position(|id| *id == ask.user).map_or(0, |i| i as u32 + 1);
-    let excluded: Vec<&str> = ask.exclude.iter().map(String::as_str).collect();
-    let items: Vec<u32> = (1..stored.items.ids.len() as u32)
-        .filter(|&i| !excluded.contains(&stored.items.ids[i as usize].as_str()))
+    let excluded: BTreeSet<&str> = ask.exclude.iter().map(String::as_str).collect();
+    let items = (1..stored.items.ids.len() as u32)
+        .filter(|&i| !excluded.contains(stored.items.ids[i as usize].as_str()))
         .collect();
-    if items.is_empty() {
-        return Err(Error::data("no item is left to show").with_hint("exclude fewer items"));
-    }
-    let k = ask.k.unwrap_or(config.lists.k).min(items.len());
+    let k = ask.k.unwrap_or(config.lists.k);
     if k == 0 {
         return Err(Error::config("k", "expected at least 1, got 0"));
     }
-
-    let chunks = items.len().div_ceil(CHUNK);
-    let time = ask.time.unwrap_or(stored.last_time + 1);
-    let end = stored.timelines.offsets[user as usize + 1];
-    let requests = Requests {
-        user: vec![user; chunks],
-        time: vec![time; chunks],
-        offsets: (0..=chunks).map(|c| (c * CHUNK).min(items.len()) as u32).collect(),
-        history_end: vec![end; chunks],
-        columns: context_columns(run, ask, time, chunks)?,
-    };
-    let impressions = Impressions {
-        columns: empty_columns(run, Side::Impression, items.len()),
-        item: items,
-        ..Impressions::default()
-    };
-    let source = Source {
-        users: &stored.users,
-        items: &stored.items,
-        catalogue: &stored.catalogue,
-        timelines: &stored.timelines,
-        requests: &requests,
-        impressions: &impressions,
-        targets: &[],
-    };
-    let order: Vec<u32> = (0..chunks as u32).collect();
-    let logits = run.logits(&source, &order, Mode::Serve, team);
-
-    let probabilities =
-        |index: usize| -> Vec<f32> { logits[index].values.iter().map(|&z| sigmoid(z)).collect() };
-    let of_role = |role| config.task_of(role).map(probabilities);
-    let (click, purchase) = (of_role(Role::Click), of_role(Role::Purchase));
-    let prices: Vec<f32> = if stored.catalogue.price.is_empty() {
-        Vec::new()
-    } else {
-        impressions.item.iter().map(|&i| stored.catalogue.price[i as usize]).collect()
-    };
-    let heads = Heads {
-        click: click.as_deref(),
-        purchase: purchase.as_deref(),
-        price: (!prices.is_empty()).then_some(&prices),
-    };
-    let mix = match config.task_of(Role::Diversity) {
-        Some(task) => {
-            request_row(&softmax_rows(&logits[task]), logits[task].cols, logits[task].level)
-        }
-        None => Vec::new(),
-    };
-    let novelty = config
-        .task_of(Role::Novelty)
-        .map(|task| request_row(&probabilities(task), 1, logits[task].level)[0]);
-
     let weights = match &ask.weights {
         Some(weights) => *weights,
-        None => available(&config.lists.objectives, run)?,
+        None => configured_weights(run)?,
     };
-    let mut utility = Vec::new();
-    weights.utility(&heads, impressions.item.len(), &mut utility)?;
-    let (lambda_diversity, lambda_novelty) =
-        weights.lambdas(utility_scale(&utility, k, &mut Vec::new()));
-    let category: Vec<u16> = if stored.catalogue.category.is_empty() {
-        Vec::new()
-    } else {
-        impressions.item.iter().map(|&i| stored.catalogue.category[i as usize]).collect()
-    };
-    let novel: Vec<f32> = impressions
-        .item
-        .iter()
-        .map(|&i| f32::from(u8::from(!stored.seen.contains(user, i))))
-        .collect();
-    let tie_break: Vec<u64> = impressions.item.iter().map(|&i| u64::from(i)).collect();
-    let candidates =
-        Candidates { utility: &utility, category: &category, novel: &novel, tie_break: &tie_break };
-    let objective = Objective {
-        k,
-        lambda_diversity: if mix.is_empty() { 0.0 } else { lambda_diversity },
-        lambda_novelty: if novelty.is_none() { 0.0 } else { lambda_novelty },
-        wanted_mix: &mix,
-        wanted_novelty: (f64::from(novelty.unwrap_or(0.0)) + config.lists.novelty_margin)
-            .clamp(0.0, 1.0),
-        smoothing: config.lists.smoothing,
-    };
-    let mut list = Vec::new();
-    builder(&config.lists.builder)?.build(
-        &candidates,
-        &objective,
-        &mut Scratch::default(),
-        &mut list,
-    )?;
-    let reasons = explain(&list, &candidates, &objective, &weights, &heads);
+    let time = ask.time.unwrap_or(stored.last_time + 1);
+    let context = context_columns(run, ask, time)?;
+    let visit = Visit { user, time, context: (&context, 0) };
+    let mut maker = ListMaker::new(run, Shop::from(run), vec![&stored.seen], items, team.size())?;
+    let made = maker.make(&visit, &weights, k, team)?;
+    let reasons = explain(made.list, &made.candidates, &made.objective, &weights, &made.heads);
 
-    let binary: Vec<(String, Vec<f32>)> = config
-        .tasks
-        .iter()
-        .enumerate()
-        .filter(|(_, task)| task.kind == TaskKind::Binary)
-        .map(|(index, task)| (task.name.clone(), probabilities(index)))
-        .collect();
+    let binary = || {
+        let tasks = config.tasks.iter().zip(made.probabilities);
+        tasks.filter(|(task, _)| task.kind == TaskKind::Binary)
+    };
     let categories = &stored.catalogue.categories;
-    let shown = list
+    let shown = made
+        .list
         .iter()
         .zip(reasons.items)
         .map(|(&candidate, contributions)| {
-            let item = impressions.item[candidate as usize] as usize;
+            let candidate = candidate as usize;
+            let item = made.items[candidate] as usize;
             let category = stored.catalogue.category.get(item).map(|&c| usize::from(c));
             Item {
                 item_id: stored.items.ids[item].clone(),
                 title: stored.catalogue.title.get(item).filter(|t| !t.is_empty()).cloned(),
                 category: category.and_then(|c| categories.get(c)).cloned(),
-                score: utility[candidate as usize],
-                heads: binary
-                    .iter()
-                    .map(|(name, p)| (name.clone(), p[candidate as usize]))
-                    .collect(),
+                score: made.candidates.utility[candidate],
+                heads: binary().map(|(task, p)| (task.name.clone(), p[candidate])).collect(),
                 contributions,
             }
         })
@@ -222,46 +128,24 @@ pub fn recommend(run: &TrainedRun, ask: &Ask, team: &mut Team) -> Result<Recomme
         known: user != 0,
         items: shown,
         list: reasons.list,
-        wanted: Wanted { mix: categories.iter().cloned().zip(mix).collect(), novelty },
+        wanted: Wanted {
+            mix: categories.iter().cloned().zip(made.mix.iter().copied()).collect(),
+            novelty: made.novelty,
+        },
     })
 }
 
-/// Configured weights, without the objectives that this run has no head for.
-fn available(objectives: &BTreeMap<String, f64>, run: &TrainedRun) -> Result<Weights> {
-    let has = |role| run.config.task_of(role).is_some();
-    let kept = objectives.iter().filter(|(name, _)| match name.as_str() {
-        "click" => has(Role::Click),
-        "purchase" => has(Role::Click) && has(Role::Purchase),
-        "revenue" => {
-            has(Role::Click) && has(Role::Purchase) && !run.stored.catalogue.price.is_empty()
-        }
-        _ => true,
-    });
-    Weights::from_map(&kept.map(|(name, weight)| (name.clone(), *weight)).collect())
-}
-
-/// Columns of a side where nothing is known.
-fn empty_columns(run: &TrainedRun, side: Side, rows: usize) -> Vec<Column> {
+/// Context of the request, one row: the values given, then the parts of the request's time, the rest unknown.
+fn context_columns(run: &TrainedRun, ask: &Ask, time: i64) -> Result<Vec<Column>> {
     let space = &run.stored.space;
-    let fields = space.fields.iter().filter(|f| f.side == side);
-    fields
-        .filter_map(|field| match field.kind {
-            FieldKind::Id { .. } => Some(Column::Ids(vec![0; rows])),
-            FieldKind::Number => Some(Column::Numbers(vec![0.0; rows])),
-            FieldKind::Bag { .. } => {
-                Some(Column::Bags { offsets: vec![0; rows + 1], ids: Vec::new() })
-            }
-            FieldKind::History { .. } => None,
-        })
-        .collect()
-}
-
-/// Context of the request: the values given, time features from the request's time, the rest unknown.
-fn context_columns(run: &TrainedRun, ask: &Ask, time: i64, rows: usize) -> Result<Vec<Column>> {
-    let space = &run.stored.space;
-    let mut columns = empty_columns(run, Side::Context, rows);
+    let mut columns = unknown_columns(run, Side::Context, 1);
     let context =
         || space.fields.iter().zip(&space.encodings).filter(|(f, _)| f.side == Side::Context);
+    for (field, encoding) in context() {
+        if matches!(encoding, Encoding::Hour | Encoding::Weekday) && time > 0 {
+            columns[field.column] = crate::data::encode_time(time, encoding);
+        }
+    }
     for (name, value) in &ask.context {
         let Some((field, encoding)) = context().find(|(f, _)| f.name == *name) else {
             let names: Vec<&str> = context().map(|(f, _)| f.name.as_str()).collect();
@@ -270,12 +154,21 @@ fn context_columns(run: &TrainedRun, ask: &Ask, time: i64, rows: usize) -> Resul
                 format!("expected one of {names:?}, got `{name}`"),
             ));
         };
-        columns[field.column] = crate::data::encode_one(value, encoding, name)?.repeated(rows);
-    }
-    for (field, encoding) in context() {
-        if matches!(encoding, Encoding::Hour | Encoding::Weekday) && time > 0 {
-            columns[field.column] = crate::data::encode_time(time, encoding).repeated(rows);
-        }
+        let one = |value: &str| crate::data::encode_one(value, encoding, name);
+        columns[field.column] = match field.kind {
+            FieldKind::Bag { .. } => {
+                let feature = run.config.features.iter().find(|f| f.name == *name);
+                let separator = feature.and_then(|f| f.separator.as_deref()).unwrap_or("|");
+                let mut ids = Vec::new();
+                for part in value.split(separator).map(str::trim).filter(|p| !p.is_empty()) {
+                    if let Column::Ids(id) = one(part)? {
+                        ids.extend(id.into_iter().filter(|&id| id != 0));
+                    }
+                }
+                Column::Bags { offsets: vec![0, ids.len() as u32], ids }
+            }
+            _ => one(value)?,
+        };
     }
     Ok(columns)
 }

@@ -5,8 +5,8 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use arrow_array::cast::AsArray;
-use arrow_array::{Array, StringArray};
-use arrow_schema::DataType;
+use arrow_array::{Array, ArrayRef, StringArray};
+use arrow_schema::{DataType, TimeUnit};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
@@ -205,6 +205,20 @@ fn write_json(value: &serde_json::Value, cell: &mut String) {
     }
 }
 
+/// Where a column stands in a header, which may also say `name:type`.
+pub(crate) fn place(header: &[String], column: &str) -> Option<usize> {
+    let is = |name: &String| {
+        name == column || name.split_once(':').is_some_and(|(name, _)| name == column)
+    };
+    header.iter().position(is)
+}
+
+/// The error that a name stands for two columns.
+pub(crate) fn twice(path: &Path, column: &str) -> Error {
+    Error::file(path, format!("expected one column `{column}`, found two of that name"))
+        .with_hint("rename or drop one of them")
+}
+
 /// Rows of one file, one at a time; an empty cell is a missing value.
 pub(crate) struct Rows {
     path: PathBuf,
@@ -214,9 +228,22 @@ pub(crate) struct Rows {
 }
 
 enum Source {
-    Delimited { file: Delimited, record: csv::StringRecord, places: Vec<usize> },
-    JsonLines { lines: JsonLines, cells: Vec<String> },
-    Parquet { reader: ParquetRecordBatchReader, batch: Vec<StringArray>, row: usize },
+    Delimited {
+        file: Delimited,
+        record: csv::StringRecord,
+        places: Vec<usize>,
+    },
+    JsonLines {
+        lines: JsonLines,
+        object: serde_json::Map<String, serde_json::Value>,
+        cells: Vec<String>,
+    },
+    Parquet {
+        reader: ParquetRecordBatchReader,
+        types: Vec<DataType>,
+        batch: Vec<StringArray>,
+        row: usize,
+    },
 }
 
 impl Rows {
@@ -228,27 +255,30 @@ impl Rows {
         let columns: Vec<String> = columns.iter().map(|name| name.as_ref().into()).collect();
         let mut places = Vec::new();
         for column in &columns {
-            let is = |name: &String| {
-                name == column || name.split_once(':').is_some_and(|(name, _)| name == column)
-            };
-            let place = header.iter().position(is).ok_or_else(|| {
+            let place = place(&header, column).ok_or_else(|| {
                 let found = header.join(", ");
                 Error::file(path, format!("expected a column `{column}`, found {found}"))
             })?;
+            if header.iter().filter(|name| **name == header[place]).count() > 1 {
+                return Err(twice(path, column));
+            }
             places.push(place);
         }
         let source = match format(path) {
             Format::Parquet => {
                 let builder = parquet(path)?;
+                let field = |&place: &usize| builder.schema().field(place).data_type().clone();
+                let types = places.iter().map(field).collect();
                 let mask = ProjectionMask::roots(builder.parquet_schema(), places);
                 let reader = builder
                     .with_projection(mask)
                     .build()
                     .map_err(|error| Error::file(path, error.to_string()))?;
-                Source::Parquet { reader, batch: Vec::new(), row: 0 }
+                Source::Parquet { reader, types, batch: Vec::new(), row: 0 }
             }
             Format::JsonLines => Source::JsonLines {
                 lines: JsonLines { lines: text(path)?, text: String::new(), line: 0 },
+                object: serde_json::Map::new(),
                 cells: vec![String::new(); columns.len()],
             },
             Format::Delimited => Source::Delimited {
@@ -271,8 +301,9 @@ impl Rows {
                 self.line = file.line(record.position());
                 Ok(more)
             }
-            Source::JsonLines { lines, cells } => {
-                let Some(object) = lines.next(&self.path)? else { return Ok(false) };
+            Source::JsonLines { lines, object, cells } => {
+                let Some(next) = lines.next(&self.path)? else { return Ok(false) };
+                *object = next;
                 self.line = lines.line;
                 for (cell, column) in cells.iter_mut().zip(&self.columns) {
                     cell.clear();
@@ -282,7 +313,7 @@ impl Rows {
                 }
                 Ok(true)
             }
-            Source::Parquet { reader, batch, row } => {
+            Source::Parquet { reader, batch, row, .. } => {
                 self.line += 1;
                 *row += 1;
                 while batch.first().is_none_or(|column| *row >= column.len()) {
@@ -319,6 +350,51 @@ impl Rows {
                     batch[i].value(*row)
                 }
             }
+        }
+    }
+
+    /// The cells of the current row.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = &str> {
+        (0..self.columns.len()).map(|i| self.text(i))
+    }
+
+    /// The current row as the JSON object that it is.
+    pub(crate) fn object(&self) -> Option<&serde_json::Map<String, serde_json::Value>> {
+        match &self.source {
+            Source::JsonLines { object, .. } => Some(object),
+            _ => None,
+        }
+    }
+
+    /// Whether rows are JSON objects.
+    pub(crate) fn has_objects(&self) -> bool {
+        matches!(self.source, Source::JsonLines { .. })
+    }
+
+    /// The file.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Names of the columns.
+    pub(crate) fn columns(&self) -> &[String] {
+        &self.columns
+    }
+
+    /// Types of the columns: as in a Parquet file where text can be cast back to them, else text.
+    pub(crate) fn types(&self) -> Vec<DataType> {
+        match &self.source {
+            Source::Parquet { types, .. } => {
+                let back = |t: &DataType| {
+                    if arrow_cast::can_cast_types(&DataType::Utf8, t) {
+                        t.clone()
+                    } else {
+                        DataType::Utf8
+                    }
+                };
+                types.iter().map(back).collect()
+            }
+            _ => vec![DataType::Utf8; self.columns.len()],
         }
     }
 
@@ -394,7 +470,27 @@ pub(crate) fn cells(column: &dyn Array) -> Result<StringArray, arrow_schema::Arr
             })
             .collect();
     }
+    if let DataType::Timestamp(unit, Some(_)) = column.data_type() {
+        let column = arrow_cast::cast(column, &utc(*unit))?;
+        return Ok(arrow_cast::cast(&column, &DataType::Utf8)?.as_string::<i32>().clone());
+    }
     Ok(arrow_cast::cast(column, &DataType::Utf8)?.as_string::<i32>().clone())
+}
+
+/// A Parquet column of a type again, from its [`cells`].
+pub(crate) fn from_cells(
+    cells: &StringArray,
+    kind: &DataType,
+) -> Result<ArrayRef, arrow_schema::ArrowError> {
+    if let DataType::Timestamp(unit, Some(_)) = kind {
+        return arrow_cast::cast(&arrow_cast::cast(cells, &utc(*unit))?, kind);
+    }
+    arrow_cast::cast(cells, kind)
+}
+
+/// Instants are the same in every zone, and names of zones are not known here: they are written in UTC.
+fn utc(unit: TimeUnit) -> DataType {
+    DataType::Timestamp(unit, Some("+00:00".into()))
 }
 
 #[cfg(test)]
@@ -426,12 +522,27 @@ mod tests {
     }
 
     #[test]
+    fn instants_of_any_zone_pass_through_text() {
+        let times =
+            arrow_array::TimestampMillisecondArray::from(vec![Some(1_767_323_045_678), None]);
+        for zone in ["UTC", "Europe/Berlin", "+08:00"] {
+            let times = times.clone().with_timezone(zone);
+            let text = cells(&times).unwrap();
+            assert_eq!(text.value(0), "2026-01-02T03:04:05.678Z");
+            assert_eq!(instant(text.value(0)), Some(1_767_323_045));
+            let back = from_cells(&text, times.data_type()).unwrap();
+            assert_eq!(back.as_primitive::<arrow_array::types::TimestampMillisecondType>(), &times);
+        }
+    }
+
+    #[test]
     fn bad_rows_are_named() {
         for (name, text, expected) in [
             ("t.csv", &b"a,b\n1,2\n1\n"[..], "t.csv:3: expected 2 fields, got 1"),
             ("t.csv", b"a,b\n1,\xff\n", "t.csv:2: expected UTF-8 text"),
             ("t.csv", b"", "expected column names, found an empty file"),
             ("t.csv", b"a,x\n", "expected a column `b`, found a, x"),
+            ("t.csv", b"a,b,b\n1,2,3\n", "expected one column `b`, found two of that name"),
             ("t.jsonl", b"{\"a\":1,\"b\":1}\n[1]\n", "t.jsonl:2: expected a JSON object"),
             ("t.parquet", b"PAR1 no", "expected a Parquet file"),
         ] {

@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use daogou::evaluate::{TaskReport, table};
-use daogou::metrics::BootstrapOptions;
+use daogou::evaluate::{EvaluateOptions, TaskReport, table};
 use daogou::recommend::{Ask, recommend};
 use daogou::schema::Config;
 use daogou::simulate::Options;
@@ -53,7 +52,7 @@ impl Demo {
         let (run, data) = super::train::trained(&config, &shop, &directory, false)?;
         note("3/4 measuring it on the test split, the last tenth of the log");
         let test = data.split.test.clone();
-        let evaluation = run.evaluate(&data, &test, &BootstrapOptions::default())?;
+        let evaluation = run.evaluate(&data, &test, &EvaluateOptions::default())?;
         let mut text = table::table(&evaluation);
 
         let first = data.requests.time[test.start];

@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use daogou::data::{Dataset, load_known};
-use daogou::evaluate::{Evaluation, table};
-use daogou::metrics::BootstrapOptions;
+use daogou::evaluate::{EvaluateOptions, Evaluation, table};
 use daogou::run::TrainedRun;
 
 use super::{Format, Outcome};
@@ -22,6 +21,9 @@ pub(crate) struct Eval {
     /// Part of the training log
     #[arg(long, value_enum, default_value = "test")]
     split: Part,
+    /// Requests to build lists for, at most; a large catalogue gets fewer
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    lists: usize,
     /// Form of the output
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
@@ -35,10 +37,22 @@ enum Part {
 
 impl Eval {
     pub(super) fn run(self) -> anyhow::Result<Outcome> {
-        let (run, _) = TrainedRun::open(&self.run)?;
+        let (run, manifest) = TrainedRun::open(&self.run)?;
         let here = Path::new(".");
         let data = match &self.data {
-            None => Dataset::load(&run.config, here)?,
+            None => {
+                let data = Dataset::load(&run.config, here)?;
+                let (then, now) = (&manifest.provenance.data_fingerprint, &data.report.fingerprint);
+                if then != now {
+                    let problem = format!(
+                        "the log changed since this run was trained: expected fingerprint {then}, got {now}"
+                    );
+                    return Err(daogou::Error::data(problem)
+                        .with_hint("measure the changed log with `--data`, or train again")
+                        .into());
+                }
+                data
+            }
             Some(file) => {
                 let mut config = run.config.clone();
                 config.data.impressions = vec![file.display().to_string()];
@@ -51,7 +65,8 @@ impl Eval {
         } else {
             data.split.test.clone()
         };
-        let evaluation = run.evaluate(&data, &part, &BootstrapOptions::default())?;
+        let options = EvaluateOptions { lists: self.lists, ..EvaluateOptions::default() };
+        let evaluation = run.evaluate(&data, &part, &options)?;
         print(&shown(&evaluation, self.format)?)?;
         Ok(Outcome::Done)
     }

@@ -41,6 +41,8 @@ pub fn save_checkpoint(run: &Path, checkpoint: &Checkpoint) -> Result<()> {
     });
     if let Err(error) = written {
         let _ = std::fs::remove_file(&temporary);
+        // Where this was the first one, no empty directories stay either; others are not empty.
+        let _ = std::fs::remove_dir(&directory).and_then(|()| std::fs::remove_dir(run));
         return Err(error);
     }
     std::fs::rename(&temporary, &path).map_err(|error| cannot_write(&path, &error))?;

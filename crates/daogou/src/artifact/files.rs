@@ -102,19 +102,62 @@ pub(super) fn named(path: &Path) -> Result<(PathBuf, PathBuf, String)> {
         _ => Err(Error::file(&path, "expected a directory with a name of its own")),
     }
 }
+
+/// A file being written beside the one it will become; dropped before [`NewFile::finish`], nothing is left of it.
+#[derive(Debug)]
+pub(crate) struct NewFile {
+    target: PathBuf,
+    parent: PathBuf,
+    temporary: PathBuf,
+    file: std::fs::File,
+}
+
+impl NewFile {
+    /// Starts the file that will be `path`.
+    pub(crate) fn create(path: &Path) -> Result<Self> {
+        let (target, parent, name) = named(path)?;
+        if target.exists() && !target.is_file() {
+            return Err(Error::file(target, "expected a file to write, got something else")
+                .with_hint("choose a name that is free, or that of a file to replace"));
+        }
+        let temporary = parent.join(format!(".{name}.new"));
+        let file =
+            std::fs::File::create(&temporary).map_err(|error| cannot_write(&target, &error))?;
+        Ok(Self { target, parent, temporary, file })
+    }
+
+    /// What is to be written to.
+    pub(crate) fn file(&self) -> &std::fs::File {
+        &self.file
+    }
+
+    /// A failed write, as an error of the file it was to become.
+    pub(crate) fn failed(&self, error: &io::Error) -> Error {
+        cannot_write(&self.target, error)
+    }
+
+    /// Forces it to disk and gives it its name; an earlier file of that name is replaced.
+    pub(crate) fn finish(self) -> Result<()> {
+        self.file.sync_all().map_err(|error| self.failed(&error))?;
+        std::fs::rename(&self.temporary, &self.target).map_err(|error| self.failed(&error))?;
+        sync_dir(&self.parent)
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        // After `finish` there is none of that name.
+        let _ = std::fs::remove_file(&self.temporary);
+    }
+}
+
 /// Writes a whole file or nothing: a temporary file beside it, forced to disk, then renamed.
 ///
 /// # Errors
 ///
 /// Where it cannot be written; an earlier file of that name is then untouched.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
-    let (target, parent, name) = named(path)?;
-    let temporary = parent.join(format!(".{name}.new"));
-    let written = write_synced(&temporary, &target, |out| Ok(out.write_all(bytes)?));
-    if let Err(error) = written {
-        let _ = std::fs::remove_file(&temporary);
-        return Err(error);
-    }
-    std::fs::rename(&temporary, &target).map_err(|error| cannot_write(&target, &error))?;
-    sync_dir(&parent)
+    let new = NewFile::create(path)?;
+    new.file().write_all(bytes).map_err(|error| new.failed(&error))?;
+    new.finish()
 }

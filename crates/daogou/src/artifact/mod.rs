@@ -15,6 +15,7 @@ mod run;
 mod tensors;
 
 pub use checkpoint::{Checkpoint, load_checkpoint, save_checkpoint};
+pub(crate) use files::NewFile;
 pub use files::write_atomic;
 pub use manifest::{FORMAT_VERSION, FileSum, Manifest, Provenance};
 pub use run::{CONFIG, MANIFEST, MODEL, Run, RunWriter};

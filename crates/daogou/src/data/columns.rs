@@ -112,14 +112,14 @@ impl Interner {
 }
 
 /// A column being read.
-struct Builder {
+pub(super) struct Builder {
     want: Want,
     interner: Interner,
     raw: Raw,
 }
 
 impl Builder {
-    fn new(want: &Want) -> Self {
+    pub(super) fn new(want: &Want) -> Self {
         let raw = match want {
             Want::Text { .. } => Raw::Text { codes: Vec::new(), values: Vec::new() },
             Want::Number { .. } => Raw::Numbers(Vec::new()),
@@ -130,7 +130,7 @@ impl Builder {
         Self { want: want.clone(), interner: Interner::new(), raw }
     }
 
-    fn finish(self) -> Raw {
+    pub(super) fn finish(self) -> Raw {
         match self.raw {
             Raw::Text { codes, .. } => Raw::Text { codes, values: self.interner.values },
             Raw::Bags { offsets, codes, .. } => {
@@ -165,7 +165,7 @@ impl Builder {
     }
 
     /// Appends a cell given as text; `Err` says what was expected.
-    fn push(&mut self, cell: &str) -> Result<(), &'static str> {
+    pub(super) fn push(&mut self, cell: &str) -> Result<(), &'static str> {
         match (&mut self.raw, &self.want) {
             (Raw::Text { codes, .. }, Want::Text { required }) => {
                 if *required && cell.is_empty() {
@@ -475,6 +475,9 @@ fn read_parquet(path: &Path, request: &Request<'_>, builders: &mut [Builder]) ->
                 path,
                 format!("expected a column `{name}`, found {}", found.join(", ")),
             ));
+        }
+        if schema.fields().iter().filter(|field| field.name() == name).count() > 1 {
+            return Err(rows::twice(path, name));
         }
     }
     let job = |index: usize, builder: &mut Builder| -> Result<()> {

@@ -45,16 +45,16 @@ pub struct SideTable {
 }
 
 impl Column {
-    /// A column whose first row is repeated.
-    pub(crate) fn repeated(&self, rows: usize) -> Self {
+    /// A column of one row of this one, `times` over.
+    pub(crate) fn repeated(&self, row: usize, times: usize) -> Self {
         match self {
-            Self::Ids(ids) => Self::Ids(vec![ids[0]; rows]),
-            Self::Numbers(values) => Self::Numbers(vec![values[0]; rows]),
+            Self::Ids(ids) => Self::Ids(vec![ids[row]; times]),
+            Self::Numbers(values) => Self::Numbers(vec![values[row]; times]),
             Self::Bags { offsets, ids } => {
-                let first = &ids[..offsets[1] as usize];
+                let own = &ids[offsets[row] as usize..offsets[row + 1] as usize];
                 Self::Bags {
-                    offsets: (0..=rows as u32).map(|row| row * offsets[1]).collect(),
-                    ids: first.iter().copied().cycle().take(first.len() * rows).collect(),
+                    offsets: (0..=times).map(|n| (n * own.len()) as u32).collect(),
+                    ids: own.repeat(times),
                 }
             }
         }

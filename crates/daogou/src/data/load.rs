@@ -13,7 +13,7 @@ use super::dataset::{
 };
 use super::encode::{self, NO_ROW, Sample};
 use super::event_log::{self, EventKind};
-use super::space::{FeatureSpace, FieldKind};
+use super::space::{FeatureSpace, Field, FieldKind};
 use super::split::{self, RequestFacts, SplitPlan};
 use super::targets;
 use super::timeline::{self, Engagements};
@@ -42,12 +42,12 @@ pub struct Known<'a> {
 
 /// Columns to read from one table, each once.
 #[derive(Default)]
-struct Wanted {
-    columns: Vec<(String, Want)>,
+pub(super) struct Wanted {
+    pub(super) columns: Vec<(String, Want)>,
 }
 
 impl Wanted {
-    fn add(&mut self, name: &str, want: Want) -> usize {
+    pub(super) fn add(&mut self, name: &str, want: Want) -> usize {
         let found = self.columns.iter().position(|(n, w)| n == name && *w == want);
         found.unwrap_or_else(|| {
             self.columns.push((name.into(), want));
@@ -57,7 +57,7 @@ impl Wanted {
 }
 
 /// How the column of a feature is read; `None` where it has none.
-fn want(feature: &Feature) -> Option<Want> {
+pub(super) fn want(feature: &Feature) -> Option<Want> {
     match feature.kind {
         FeatureType::Id => Some(Want::Text { required: false }),
         FeatureType::Multi => {
@@ -70,6 +70,17 @@ fn want(feature: &Feature) -> Option<Want> {
         FeatureType::Time => Some(Want::Time),
         FeatureType::History => None,
     }
+}
+
+/// The feature that a field comes from; a time gives two fields.
+pub(super) fn feature_of<'a>(config: &'a Config, field: &Field) -> &'a Feature {
+    let is = |feature: &&Feature| {
+        let part = field.name.strip_prefix(feature.name.as_str());
+        feature.name == field.name
+            || (feature.kind == FeatureType::Time
+                && part.is_some_and(|part| part == "_hour" || part == "_weekday"))
+    };
+    config.features.iter().find(is).expect("every field comes from a feature")
 }
 
 /// One side (users or items) before encoding: raw values per row of its table, row 0 being empty.
@@ -358,17 +369,10 @@ impl Loader<'_> {
             if matches!(field.kind, FieldKind::History { .. }) {
                 continue;
             }
-            let index = config.features.iter().position(|f| {
-                f.name == field.name
-                    || (f.kind == FeatureType::Time
-                        && field
-                            .name
-                            .strip_prefix(f.name.as_str())
-                            .is_some_and(|s| s == "_hour" || s == "_weekday"))
-            });
-            let feature = &config.features[index.expect("every field comes from a feature")];
+            let feature = feature_of(config, field);
             // A frozen side keeps the run's columns.
-            let Some(raw) = raws[index.expect("as above")].as_ref() else { continue };
+            let index = config.features.iter().position(|f| std::ptr::eq(f, feature));
+            let Some(raw) = raws[index.expect("it is one of them")].as_ref() else { continue };
             let salt = feature.shared_with.as_deref().unwrap_or(&feature.name);
             encoded[field.side as usize].push(encode::encode(raw, encoding, salt));
         }

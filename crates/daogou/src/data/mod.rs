@@ -8,6 +8,7 @@ mod load;
 pub mod space;
 pub mod split;
 pub mod store;
+mod stream;
 pub mod targets;
 pub mod timeline;
 
@@ -18,4 +19,5 @@ pub use dataset::{
 pub(crate) use encode::{encode_one, encode_time};
 pub use load::{Known, load, load_known};
 pub use space::{Encoding, FeatureSpace, Field, FieldKind, TableShape};
+pub(crate) use stream::Stream;
 pub use timeline::Seen;

@@ -1,8 +1,10 @@
-//! How well logged lists would have been ordered, and what lists built from the catalogue look like.
+//! How well logged lists would have been ordered.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::data::Dataset;
+use crate::metrics::diversity::UNKNOWN;
 use crate::metrics::novelty::Popularity;
 use crate::metrics::report::ListContext;
 use crate::metrics::{BootstrapOptions, ListReport, ListSample, ListTally, ranking as ranks};
@@ -24,6 +26,15 @@ pub enum Ranking<'a> {
     Popularity,
 }
 
+/// Category of every item, all unknown in a log without categories.
+pub(super) fn categories(data: &Dataset) -> Cow<'_, [u16]> {
+    if data.catalogue.category.is_empty() {
+        vec![UNKNOWN; data.items.ids.len()].into()
+    } else {
+        data.catalogue.category.as_slice().into()
+    }
+}
+
 /// Orders each logged list of a range and measures it against clicks (grade 1) and purchases (grade 2). `None` where the
 /// log has no lists of several impressions or no click task.
 pub fn ranking(
@@ -40,12 +51,10 @@ pub fn ranking(
     let click = labels(Role::Click)?;
     let purchase = labels(Role::Purchase);
     let popularity = Popularity::new(data.catalogue.train_clicks.clone());
-    let no_categories = Vec::new();
-    let category =
-        if data.catalogue.category.is_empty() { &no_categories } else { &data.catalogue.category };
+    let category = categories(data);
     let mut tally = ListTally::new(ListContext {
         k: DEPTH,
-        category,
+        category: &category,
         n_categories: data.catalogue.categories.len(),
         popularity: &popularity,
         vectors: None,

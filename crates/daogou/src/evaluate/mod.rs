@@ -1,6 +1,7 @@
 //! From predictions on a split to a report: every task by its own metrics, beside baselines fitted on training.
 
 mod baselines;
+mod built;
 mod lists;
 pub mod table;
 
@@ -10,6 +11,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use baselines::MIX_PRIOR;
+pub(crate) use built::built_lists;
 pub use lists::{Ranking, ranking};
 
 use crate::Result;
@@ -67,8 +69,7 @@ pub struct Evaluation {
     /// Tasks.
     pub tasks: Reports,
     /// Lists.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub lists: Option<ListReport>,
+    pub lists: Lists,
     /// By baseline, then by task: `constant`, `popularity`, `position`, `user_history`.
     pub baselines: BTreeMap<String, Reports>,
     /// By baseline: rankings of logged lists.
@@ -76,6 +77,34 @@ pub struct Evaluation {
     pub list_baselines: BTreeMap<String, ListReport>,
     /// What a reader should know.
     pub notes: Vec<String>,
+}
+
+/// How much is measured.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct EvaluateOptions {
+    /// How intervals are made; its seed also draws the requests that lists are built for.
+    pub bootstrap: BootstrapOptions,
+    /// Requests to build lists for, at most; 0: none. Fewer where the catalogue is large: about a million candidates
+    /// are scored in all.
+    pub lists: usize,
+}
+
+impl Default for EvaluateOptions {
+    fn default() -> Self {
+        Self { bootstrap: BootstrapOptions::default(), lists: 1000 }
+    }
+}
+
+/// What is measured on lists rather than rows.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Lists {
+    /// Logged lists in the model's order; `None` where the log has no lists of several impressions or no click task.
+    #[serde(flatten)]
+    pub order: Option<ListReport>,
+    /// Lists built from the whole catalogue, by who made them: `model`, `click_top_k`, `popularity`, and the `logged`
+    /// lists of the same requests.
+    #[serde(default)]
+    pub built: BTreeMap<String, ListReport>,
 }
 
 /// Measures predictions on a range of requests, beside baselines fitted on the training split. Baselines have no
@@ -107,7 +136,7 @@ pub fn evaluate(
     }
     Ok(Evaluation {
         tasks,
-        lists: None,
+        lists: Lists::default(),
         baselines,
         list_baselines: BTreeMap::new(),
         notes: data.report.notes.clone(),

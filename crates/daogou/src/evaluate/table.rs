@@ -1,9 +1,10 @@
 //! An evaluation as text for a terminal of 80 columns.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::{Evaluation, TaskReport};
-use crate::metrics::{BinaryReport, Intervals};
+use crate::metrics::{BinaryReport, Intervals, ListReport};
 
 fn number(value: Option<f64>, digits: usize) -> String {
     value.map_or_else(|| "–".into(), |v| format!("{v:.digits$}"))
@@ -34,6 +35,58 @@ fn base_of<'a>(
 ) -> impl Iterator<Item = (&'a str, &'a TaskReport)> {
     let found = evaluation.baselines.iter();
     found.filter_map(move |(name, reports)| reports.get(task).map(|r| (name.as_str(), r)))
+}
+
+/// Lists built from the catalogue, the model's first: each list by itself, then all of them together.
+fn built_rows(out: &mut String, built: &BTreeMap<String, ListReport>) {
+    let Some(model) = built.get("model") else { return };
+    let others = built.iter().filter(|(who, _)| *who != "model");
+    let rows = || {
+        let others = others.clone().map(|(who, r)| (format!("  · {who}"), r));
+        std::iter::once(("model".to_string(), model)).chain(others)
+    };
+    let _ = writeln!(
+        out,
+        "\n  {:<17}{:>8}{:>7}{:>7}{:>8}{:>7}{:>8}{:>7}{:>7}",
+        format!("built, top {}", model.k),
+        "cat. H",
+        "cover",
+        "ILD",
+        "ILD cos",
+        "KL",
+        "unseen",
+        "tail",
+        "bits"
+    );
+    for (who, r) in rows() {
+        let _ = writeln!(
+            out,
+            "  {who:<17}{:>8}{:>7}{:>7}{:>8}{:>7}{:>8}{:>7}{:>7}",
+            number(r.category_entropy, 3),
+            number(r.coverage, 3),
+            number(r.ild, 3),
+            number(r.ild_vectors, 3),
+            number(r.kl, 3),
+            number(r.unseen_share, 3),
+            number(r.long_tail_share, 3),
+            number(r.self_information, 1)
+        );
+    }
+    let _ = writeln!(
+        out,
+        "\n  {:<17}{:>8}{:>19}{:>10}{:>14}",
+        "over all lists", "lists", "catalogue shown", "Gini", "exposure H"
+    );
+    for (who, r) in rows() {
+        let _ = writeln!(
+            out,
+            "  {who:<17}{:>8}{:>19}{:>10}{:>14}",
+            r.n,
+            number(r.catalogue_coverage, 4),
+            number(r.gini, 4),
+            number(r.exposure_entropy, 3)
+        );
+    }
 }
 
 /// All tasks, each with its baselines below it, then lists.
@@ -105,7 +158,7 @@ pub fn table(evaluation: &Evaluation) -> String {
             }
         }
     }
-    if let Some(lists) = &evaluation.lists {
+    if let Some(lists) = &evaluation.lists.order {
         let _ = writeln!(
             out,
             "\n  {:<17}{:>8}{:>11}{:>8}{:>11}{:>9}",
@@ -131,6 +184,7 @@ pub fn table(evaluation: &Evaluation) -> String {
             );
         }
     }
+    built_rows(&mut out, &evaluation.lists.built);
     for note in &evaluation.notes {
         let _ = writeln!(out, "\n  note: {note}");
     }

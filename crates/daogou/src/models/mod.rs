@@ -12,7 +12,7 @@ mod shared_mlp;
 
 pub use feed::{Feed, Mode, Source};
 pub use heads::{Head, Level};
-pub use predict::{Logits, predict};
+pub use predict::{Forward, Logits, predict};
 
 use daogou_nn::{Graph, Model};
 

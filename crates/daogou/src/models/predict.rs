@@ -1,6 +1,7 @@
 //! Running a network forward over many requests, on all threads.
 
 use std::ops::Range;
+use std::sync::Mutex;
 
 use daogou_nn::{Micro, Model, Parameters, Team, Workspace};
 
@@ -36,46 +37,102 @@ pub fn cut(offsets: &[u32], requests: &[u32], size: usize, mut push: impl FnMut(
     }
 }
 
-/// Logits of every head for some requests, in their order. The result does not depend on the number of threads.
+/// A run of requests, and the logits of each head for it.
+struct Job {
+    requests: Range<usize>,
+    out: Vec<Vec<f32>>,
+}
+
+/// Runs a network forward, call after call in the same memory: once it has grown, a call allocates nothing of the size
+/// of its rows.
+pub struct Forward<'a> {
+    model: &'a Model,
+    parameters: &'a Parameters,
+    feed: &'a Feed,
+    heads: &'a [Head],
+    workers: Vec<Mutex<(Micro, Workspace)>>,
+    jobs: Vec<Job>,
+    logits: Vec<Logits>,
+}
+
+impl<'a> Forward<'a> {
+    /// Memory for a team of `threads`.
+    pub fn new(
+        (model, parameters): (&'a Model, &'a Parameters),
+        (feed, heads): (&'a Feed, &'a [Head]),
+        threads: usize,
+    ) -> Self {
+        let worker = || Mutex::new((Micro::new(model), Workspace::new(model)));
+        let empty = |head: &Head| Logits {
+            level: head.level,
+            cols: model.cols(head.logits),
+            values: Vec::new(),
+        };
+        Self {
+            model,
+            parameters,
+            feed,
+            heads,
+            workers: (0..threads).map(|_| worker()).collect(),
+            jobs: Vec::new(),
+            logits: heads.iter().map(empty).collect(),
+        }
+    }
+
+    /// Logits of every head for some requests, in their order. The result does not depend on the number of threads.
+    ///
+    /// # Panics
+    ///
+    /// If `team` is larger than the team this was made for.
+    pub fn run(
+        &mut self,
+        source: &Source<'_>,
+        requests: &[u32],
+        mode: Mode,
+        team: &mut Team,
+    ) -> &[Logits] {
+        let Self { model, parameters, feed, heads, workers, jobs, logits } = self;
+        assert!(team.size() <= workers.len(), "each member of the team has its own memory");
+        let mut used = 0;
+        cut(&source.requests.offsets, requests, MICRO, |requests| {
+            if used == jobs.len() {
+                jobs.push(Job { requests: 0..0, out: vec![Vec::new(); heads.len()] });
+            }
+            jobs[used].requests = requests;
+            jobs[used].out.iter_mut().for_each(Vec::clear);
+            used += 1;
+        });
+        let jobs = &mut jobs[..used];
+        team.for_each(jobs, |member, _, job| {
+            let mut worker = workers[member].lock().expect("each member has its own");
+            let (micro, workspace) = &mut *worker;
+            feed.fill(source, &requests[job.requests.clone()], mode, micro);
+            model.forward(parameters, micro, workspace);
+            for (head, out) in heads.iter().zip(&mut job.out) {
+                let rows = micro.rows[usize::from(head.level == Level::Impression)];
+                for row in 0..rows {
+                    out.extend_from_slice(workspace.row(model, head.logits, row));
+                }
+            }
+        });
+        for (h, logits) in logits.iter_mut().enumerate() {
+            logits.values.clear();
+            jobs.iter().for_each(|job| logits.values.extend_from_slice(&job.out[h]));
+        }
+        logits
+    }
+}
+
+/// Logits of every head for some requests, once: see [`Forward::run`].
 pub fn predict(
-    (model, parameters): (&Model, &Parameters),
-    (feed, heads): (&Feed, &[Head]),
+    network: (&Model, &Parameters),
+    inputs: (&Feed, &[Head]),
     source: &Source<'_>,
     requests: &[u32],
     mode: Mode,
     team: &mut Team,
 ) -> Vec<Logits> {
-    struct Job {
-        requests: Range<usize>,
-        out: Vec<Vec<f32>>,
-    }
-    let mut jobs = Vec::new();
-    cut(&source.requests.offsets, requests, MICRO, |requests| {
-        jobs.push(Job { requests, out: vec![Vec::new(); heads.len()] });
-    });
-    let mut workers: Vec<std::sync::Mutex<(Micro, Workspace)>> = (0..team.size())
-        .map(|_| std::sync::Mutex::new((Micro::new(model), Workspace::new(model))))
-        .collect();
-    team.for_each(&mut jobs, |member, _, job| {
-        let mut worker = workers[member].lock().expect("each member has its own");
-        let (micro, workspace) = &mut *worker;
-        feed.fill(source, &requests[job.requests.clone()], mode, micro);
-        model.forward(parameters, micro, workspace);
-        for (head, out) in heads.iter().zip(&mut job.out) {
-            let rows = micro.rows[usize::from(head.level == Level::Impression)];
-            for row in 0..rows {
-                out.extend_from_slice(workspace.row(model, head.logits, row));
-            }
-        }
-    });
-    workers.clear();
-    heads
-        .iter()
-        .enumerate()
-        .map(|(h, head)| Logits {
-            level: head.level,
-            cols: model.cols(head.logits),
-            values: jobs.iter().flat_map(|job| job.out[h].iter().copied()).collect(),
-        })
-        .collect()
+    let mut forward = Forward::new(network, inputs, team.size());
+    forward.run(source, requests, mode, team);
+    forward.logits
 }

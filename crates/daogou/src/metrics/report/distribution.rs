@@ -23,6 +23,7 @@ pub struct DistributionInput<'a> {
 
 /// Every metric of a distribution. `None` (JSON `null`) where undefined.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)] // else a report on a share would be read as one of these
 pub struct DistributionReport {
     /// Weighted mean cross-entropy, nats.
     pub ce: Option<f64>,

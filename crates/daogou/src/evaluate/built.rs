@@ -1,0 +1,207 @@
+//! What lists built from the catalogue look like: variety, novelty, and how they spread over the catalogue.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use daogou_nn::Team;
+use daogou_nn::rng::{Rng, hash};
+
+use super::EvaluateOptions;
+use crate::Result;
+use crate::data::{Column, Dataset, FieldKind, Seen};
+use crate::list_maker::{ListMaker, Made, Shop, Visit};
+use crate::lists::{Candidates, ListBuilder, Objective, Scratch, TopK, Weights};
+use crate::metrics::novelty::Popularity;
+use crate::metrics::report::ListContext;
+use crate::metrics::{BootstrapOptions, ListReport, ListSample, ListTally};
+use crate::run::TrainedRun;
+use crate::schema::Side;
+
+/// Candidates scored in all: a few seconds on one core. A larger catalogue gets fewer lists, but [`LEAST_LISTS`].
+const MOST_CANDIDATES: usize = 1_000_000;
+
+/// Lists built however large the catalogue is.
+const LEAST_LISTS: usize = 20;
+
+/// Reports on lists for a seeded sample of requests, by who made the lists:
+///
+/// * `model`: built as [`recommend`](crate::recommend::recommend) builds them, from every item the run knows, with the
+///   past and the seen items as they were strictly before the request. It alone has intervals.
+/// * `click_top_k`: the items of highest click probability.
+/// * `popularity`: the items clicked most in training, the same for everybody.
+/// * `logged`: what was shown, by position, where the log has lists of two items or more. Sampled negatives were shown
+///   to nobody, so a log of events has none.
+///
+/// All are cut at the K of the configuration. The wanted mix is that of the diversity head, also for the other lists.
+/// What a person would have done with an item that was not shown is not known, so nothing here asks for clicks: ndcg,
+/// recall and their like are undefined.
+///
+/// Empty where there is no catalogue. Costs a forward pass over the catalogue per list, at most about a million
+/// candidates.
+///
+/// # Errors
+///
+/// Where lists cannot be built.
+pub(crate) fn built_lists(
+    run: &TrainedRun,
+    data: &Dataset,
+    requests: &Range<usize>,
+    (weights, options): (&Weights, &EvaluateOptions),
+    team: &mut Team,
+) -> Result<BTreeMap<String, ListReport>> {
+    let items: Vec<u32> = (1..run.stored.items.ids.len() as u32).collect();
+    if items.is_empty() || options.lists == 0 {
+        return Ok(BTreeMap::new());
+    }
+    let bootstrap = &options.bootstrap;
+    let sample = sample(requests, items.len(), (options.lists, bootstrap.seed));
+    let popularity = Popularity::new(data.catalogue.train_clicks.clone());
+    let k = run.config.lists.k;
+    let vectors = item_vectors(run, data);
+    let category = super::lists::categories(data);
+    let context = ListContext {
+        k,
+        category: &category,
+        n_categories: data.catalogue.categories.len(),
+        popularity: &popularity,
+        vectors: vectors.as_ref().map(|(vectors, dim)| (vectors.as_slice(), *dim)),
+        smoothing: run.config.lists.smoothing,
+    };
+    let popular = most_clicked(&items, &data.catalogue.train_clicks, k);
+    let seen_here = Seen::in_log(&data.requests, &data.impressions, &data.timelines);
+    let seen = vec![&run.stored.seen, &seen_here];
+    let mut maker = ListMaker::new(run, Shop::from(data), seen.clone(), items, team.size())?;
+    let mut tallies: BTreeMap<&str, ListTally<'_>> = BTreeMap::new();
+    let mut top = TopClicks::default();
+    let (mut shown, mut unseen, mut order) = (Vec::new(), Vec::new(), Vec::new());
+    for &r in &sample {
+        let user = data.requests.user[r];
+        // Without time nothing is known to be earlier than anything else.
+        let time = data.requests.time.get(r).copied();
+        let visit = Visit { user, time: time.unwrap_or(0), context: (&data.requests.columns, r) };
+        let made = maker.make(&visit, weights, k, team)?;
+        let mut add = |who: &'static str, items: &[u32]| {
+            unseen.clear();
+            if let Some(time) = time {
+                let new = |&item: &u32| !seen.iter().any(|seen| seen.before(user, item, time));
+                unseen.extend(items.iter().map(new));
+            }
+            tallies.entry(who).or_insert_with(|| ListTally::new(context)).add(&ListSample {
+                items,
+                wanted: made.mix,
+                unseen: &unseen,
+                user,
+                ..ListSample::default()
+            });
+        };
+        shown.clear();
+        shown.extend(made.list.iter().map(|&c| made.items[c as usize]));
+        add("model", &shown);
+        if top.build(&made)? {
+            shown.clear();
+            shown.extend(top.list.iter().map(|&c| made.items[c as usize]));
+            add("click_top_k", &shown);
+        }
+        add("popularity", &popular);
+        let rows = data.requests.impressions(&(r..r + 1));
+        if rows.len() > 1 && data.impressions.sampled.is_empty() {
+            order.clear();
+            order.extend(rows);
+            if !data.impressions.position.is_empty() {
+                order.sort_by_key(|&i| data.impressions.position[i]);
+            }
+            shown.clear();
+            shown.extend(order.iter().map(|&i| data.impressions.item[i]));
+            add("logged", &shown);
+        }
+    }
+    let without = BootstrapOptions { replicates: 0, ..*bootstrap };
+    let report = |(who, tally): (&str, ListTally<'_>)| {
+        (who.to_string(), tally.report(if who == "model" { bootstrap } else { &without }))
+    };
+    Ok(tallies.into_iter().map(report).collect())
+}
+
+/// Requests to build lists for: drawn without replacement, then in their own order.
+fn sample(requests: &Range<usize>, items: usize, (most, seed): (usize, u64)) -> Vec<usize> {
+    let most = most.min((MOST_CANDIDATES / items).max(LEAST_LISTS));
+    let mut all: Vec<usize> = requests.clone().collect();
+    if all.len() > most {
+        Rng::new(seed, hash("built lists")).shuffle(&mut all);
+        all.truncate(most);
+        all.sort_unstable();
+    }
+    all
+}
+
+/// The K items clicked most in training, equal ones by number.
+fn most_clicked(items: &[u32], clicks: &[u32], k: usize) -> Vec<u32> {
+    let mut order = items.to_vec();
+    order.sort_by_key(|&item| std::cmp::Reverse(clicks[item as usize]));
+    order.truncate(k);
+    order
+}
+
+/// Lists of highest click probability, in the same memory.
+#[derive(Default)]
+struct TopClicks {
+    scratch: Scratch,
+    list: Vec<u32>,
+}
+
+impl TopClicks {
+    /// False without a click head.
+    fn build(&mut self, made: &Made<'_>) -> Result<bool> {
+        let Some(utility) = made.heads.click else { return Ok(false) };
+        let candidates = Candidates { utility, ..made.candidates };
+        let objective = Objective { lambda_diversity: 0.0, lambda_novelty: 0.0, ..made.objective };
+        TopK.build(&candidates, &objective, &mut self.scratch, &mut self.list)?;
+        Ok(true)
+    }
+}
+
+/// The embedding that the model learned of each item's own id, and its length; zeros for items it does not know. `None`
+/// where items' ids are no feature.
+fn item_vectors(run: &TrainedRun, data: &Dataset) -> Option<(Vec<f32>, usize)> {
+    let config = &run.config;
+    let own = |name: &str| {
+        let feature = config.features.iter().find(|f| f.name == name);
+        feature.is_some_and(|f| f.column() == config.columns.item)
+    };
+    let field = data.space.fields.iter().find(|f| f.side == Side::Item && own(&f.name))?;
+    let FieldKind::Id { table } = field.kind else { return None };
+    let Column::Ids(ids) = &data.items.columns[field.column] else { return None };
+    let table = &run.parameters.tables[table];
+    let dim = table.dim();
+    let mut vectors = vec![0.0; ids.len() * dim];
+    for (vector, &id) in vectors.chunks_exact_mut(dim).zip(ids) {
+        if id != 0 {
+            vector.copy_from_slice(table.row(id));
+        }
+    }
+    Some((vectors, dim))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sample_is_seeded_distinct_and_bounded_by_candidates() {
+        let split = 500..9500;
+        let drawn = sample(&split, 3000, (1000, 1));
+        assert_eq!(drawn.len(), 333);
+        assert!(drawn.is_sorted_by(|a, b| a < b) && drawn.iter().all(|r| split.contains(r)));
+        assert_eq!(drawn, sample(&split, 3000, (1000, 1)));
+        assert_ne!(drawn, sample(&split, 3000, (1000, 2)));
+        assert_eq!(sample(&split, 500, (1000, 1)).len(), 1000);
+        assert_eq!(sample(&split, 10_000_000, (1000, 1)).len(), LEAST_LISTS);
+        assert_eq!(sample(&(3..6), 10_000_000, (1000, 1)), [3, 4, 5]);
+    }
+
+    #[test]
+    fn the_most_clicked_come_first_and_equal_ones_by_number() {
+        assert_eq!(most_clicked(&[1, 2, 3, 4], &[9, 0, 5, 5, 7], 3), [4, 2, 3]);
+        assert_eq!(most_clicked(&[1], &[0, 0], 3), [1]);
+    }
+}

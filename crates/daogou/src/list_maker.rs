@@ -1,0 +1,329 @@
+//! From a visit to a list: score the catalogue, read what is wanted, build. Serving and evaluation both do it here.
+
+use std::collections::BTreeMap;
+
+use daogou_nn::Team;
+
+use crate::data::timeline::history_ends;
+use crate::data::{
+    Catalogue, Column, Dataset, FieldKind, Impressions, Requests, Seen, SideTable, Timelines,
+};
+use crate::lists::{Candidates, Heads, Objective, Scratch, Weights, builder, utility_scale};
+use crate::metrics::distribution::log_softmax;
+use crate::models::{Forward, Level, Logits, Mode, Source};
+use crate::run::{TrainedRun, sigmoid};
+use crate::schema::{Role, Side, TaskKind};
+use crate::{Error, Result};
+
+/// Candidates that share one copy of the request in a forward pass.
+const CHUNK: usize = 256;
+
+/// Where users, items and their past are read from: the run itself, or a log read by it.
+#[derive(Clone, Copy)]
+pub(crate) struct Shop<'a> {
+    pub(crate) users: &'a SideTable,
+    pub(crate) items: &'a SideTable,
+    pub(crate) catalogue: &'a Catalogue,
+    pub(crate) timelines: &'a Timelines,
+}
+
+impl<'a> From<&'a TrainedRun> for Shop<'a> {
+    fn from(run: &'a TrainedRun) -> Self {
+        let stored = &run.stored;
+        Self {
+            users: &stored.users,
+            items: &stored.items,
+            catalogue: &stored.catalogue,
+            timelines: &stored.timelines,
+        }
+    }
+}
+
+impl<'a> From<&'a Dataset> for Shop<'a> {
+    fn from(data: &'a Dataset) -> Self {
+        Self {
+            users: &data.users,
+            items: &data.items,
+            catalogue: &data.catalogue,
+            timelines: &data.timelines,
+        }
+    }
+}
+
+/// A person coming to the shop.
+pub(crate) struct Visit<'a> {
+    /// User row.
+    pub(crate) user: u32,
+    /// Unix time. What the person engaged with or saw counts where it is strictly earlier.
+    pub(crate) time: i64,
+    /// Context fields, and the row of them that is meant.
+    pub(crate) context: (&'a [Column], usize),
+}
+
+/// Makes list after list from the same items in the same memory: only the first list allocates anything of their number.
+pub(crate) struct ListMaker<'a> {
+    run: &'a TrainedRun,
+    shop: Shop<'a>,
+    seen: Vec<&'a Seen>,
+    forward: Forward<'a>,
+    requests: Requests,
+    chunks: Vec<u32>,
+    impressions: Impressions,
+    price: Vec<f32>,
+    category: Vec<u16>,
+    tie_break: Vec<u64>,
+    novel: Vec<f32>,
+    /// Probabilities of each binary task by candidate; empty for other tasks.
+    probabilities: Vec<Vec<f32>>,
+    mix: Vec<f32>,
+    log_mix: Vec<f64>,
+    utility: Vec<f32>,
+    best: Vec<f32>,
+    scratch: Scratch,
+    list: Vec<u32>,
+}
+
+/// A list and all that led to it. Candidates are numbered in the order of [`Made::items`].
+pub(crate) struct Made<'m> {
+    /// Candidates in the order to show them.
+    pub(crate) list: &'m [u32],
+    /// Item row of every candidate.
+    pub(crate) items: &'m [u32],
+    pub(crate) candidates: Candidates<'m>,
+    pub(crate) objective: Objective<'m>,
+    pub(crate) heads: Heads<'m>,
+    /// Per task: probability of every candidate; empty for tasks that are not binary.
+    pub(crate) probabilities: &'m [Vec<f32>],
+    /// Wanted share per category; empty without a diversity head.
+    pub(crate) mix: &'m [f32],
+    /// Wanted share of novel items; `None` without a novelty head.
+    pub(crate) novelty: Option<f32>,
+}
+
+impl<'a> ListMaker<'a> {
+    /// For lists of `items`: item rows, ascending. A person has seen an item where any of `seen` says so.
+    ///
+    /// # Errors
+    ///
+    /// Where there are no items.
+    pub(crate) fn new(
+        run: &'a TrainedRun,
+        shop: Shop<'a>,
+        seen: Vec<&'a Seen>,
+        items: Vec<u32>,
+        threads: usize,
+    ) -> Result<Self> {
+        debug_assert!(items.is_sorted());
+        if items.is_empty() {
+            return Err(Error::data("no item is left to show").with_hint("exclude fewer items"));
+        }
+        let network = &run.network;
+        let chunks = items.len().div_ceil(CHUNK);
+        let of_items = |i: &u32| *i as usize;
+        let catalogue = shop.catalogue;
+        Ok(Self {
+            forward: Forward::new(
+                (&network.model, &run.parameters),
+                (&network.feed, &network.heads),
+                threads,
+            ),
+            requests: Requests {
+                offsets: (0..=chunks).map(|c| (c * CHUNK).min(items.len()) as u32).collect(),
+                ..Requests::default()
+            },
+            chunks: (0..chunks as u32).collect(),
+            price: gathered(&catalogue.price, items.iter().map(of_items)),
+            category: gathered(&catalogue.category, items.iter().map(of_items)),
+            tie_break: items.iter().map(|&i| u64::from(i)).collect(),
+            novel: vec![1.0; items.len()],
+            impressions: Impressions {
+                columns: unknown_columns(run, Side::Impression, items.len()),
+                item: items,
+                ..Impressions::default()
+            },
+            probabilities: vec![Vec::new(); run.config.tasks.len()],
+            mix: Vec::new(),
+            log_mix: Vec::new(),
+            utility: Vec::new(),
+            best: Vec::new(),
+            scratch: Scratch::default(),
+            list: Vec::new(),
+            run,
+            shop,
+            seen,
+        })
+    }
+
+    /// A list of `k` items (all of them if there are fewer) for a visit. Costs a forward pass over all items.
+    ///
+    /// # Errors
+    ///
+    /// Where a weighted objective has no head.
+    pub(crate) fn make(
+        &mut self,
+        visit: &Visit<'_>,
+        weights: &Weights,
+        k: usize,
+        team: &mut Team,
+    ) -> Result<Made<'_>> {
+        let (config, n) = (&self.run.config, self.impressions.item.len());
+        let k = k.min(n);
+        self.describe(visit);
+        let source = Source {
+            users: self.shop.users,
+            items: self.shop.items,
+            catalogue: self.shop.catalogue,
+            timelines: self.shop.timelines,
+            requests: &self.requests,
+            impressions: &self.impressions,
+            targets: &[],
+        };
+        let logits = self.forward.run(&source, &self.chunks, Mode::Serve, team);
+        let binary = config.tasks.iter().zip(logits).zip(&mut self.probabilities);
+        for ((_, logits), out) in binary.filter(|((t, _), _)| t.kind == TaskKind::Binary) {
+            out.clear();
+            out.extend(logits.values.iter().map(|&z| sigmoid(z)));
+        }
+        self.mix.clear();
+        if let Some(task) = config.task_of(Role::Diversity) {
+            mean_softmax(&logits[task], &mut self.log_mix, &mut self.mix);
+        }
+        let novelty = config.task_of(Role::Novelty).map(|task| mean_sigmoid(&logits[task]));
+
+        let of_role = |role| config.task_of(role).map(|task| self.probabilities[task].as_slice());
+        let heads = Heads {
+            click: of_role(Role::Click),
+            purchase: of_role(Role::Purchase),
+            price: (!self.price.is_empty()).then_some(self.price.as_slice()),
+        };
+        weights.utility(&heads, n, &mut self.utility)?;
+        let (lambda_diversity, lambda_novelty) =
+            weights.lambdas(utility_scale(&self.utility, k, &mut self.best));
+        let candidates = Candidates {
+            utility: &self.utility,
+            category: &self.category,
+            novel: &self.novel,
+            tie_break: &self.tie_break,
+        };
+        let wanted_novelty = f64::from(novelty.unwrap_or(0.0)) + config.lists.novelty_margin;
+        let objective = Objective {
+            k,
+            lambda_diversity: if self.mix.is_empty() { 0.0 } else { lambda_diversity },
+            lambda_novelty: if novelty.is_none() { 0.0 } else { lambda_novelty },
+            wanted_mix: &self.mix,
+            wanted_novelty: wanted_novelty.clamp(0.0, 1.0),
+            smoothing: config.lists.smoothing,
+        };
+        builder(&config.lists.builder)?.build(
+            &candidates,
+            &objective,
+            &mut self.scratch,
+            &mut self.list,
+        )?;
+        Ok(Made {
+            list: &self.list,
+            items: &self.impressions.item,
+            candidates,
+            objective,
+            heads,
+            probabilities: &self.probabilities,
+            mix: &self.mix,
+            novelty,
+        })
+    }
+
+    /// Writes a visit down as the request of every chunk of candidates, and marks what the person has not seen yet.
+    fn describe(&mut self, visit: &Visit<'_>) {
+        let (chunks, timelines) = (self.chunks.len(), self.shop.timelines);
+        let times = [visit.time];
+        // A log without time has no past that is known to be earlier.
+        let time = if timelines.time.is_empty() { &times[..0] } else { &times };
+        let end = history_ends(timelines, &[visit.user], time)[0];
+        let requests = &mut self.requests;
+        for (values, value) in [(&mut requests.user, visit.user), (&mut requests.history_end, end)]
+        {
+            values.clear();
+            values.resize(chunks, value);
+        }
+        requests.time.clear();
+        requests.time.resize(chunks, visit.time);
+        let (columns, row) = visit.context;
+        requests.columns.clear();
+        requests.columns.extend(columns.iter().map(|column| column.repeated(row, chunks)));
+
+        self.novel.fill(1.0);
+        for seen in &self.seen {
+            for (item, &first) in seen.items(visit.user).iter().zip(seen.first_times(visit.user)) {
+                if first < visit.time
+                    && let Ok(candidate) = self.impressions.item.binary_search(item)
+                {
+                    self.novel[candidate] = 0.0;
+                }
+            }
+        }
+    }
+}
+
+/// Values of some rows; none of an empty column.
+fn gathered<T: Copy>(values: &[T], rows: impl Iterator<Item = usize>) -> Vec<T> {
+    if values.is_empty() { Vec::new() } else { rows.map(|row| values[row]).collect() }
+}
+
+/// Rows that a head answers a request with: its own, of which every chunk has a copy, or those of all candidates.
+fn answers(logits: &Logits) -> &[f32] {
+    match logits.level {
+        Level::Request => &logits.values[..logits.cols],
+        Level::Impression => &logits.values,
+    }
+}
+
+/// The mean of a head's shares over [`answers`], into `mix`.
+fn mean_softmax(logits: &Logits, log: &mut Vec<f64>, mix: &mut Vec<f32>) {
+    let rows = answers(logits);
+    let n = (rows.len() / logits.cols).max(1) as f32;
+    mix.resize(logits.cols, 0.0);
+    for row in rows.chunks_exact(logits.cols) {
+        log_softmax(row, log);
+        mix.iter_mut().zip(&*log).for_each(|(share, l)| *share += l.exp() as f32 / n);
+    }
+}
+
+/// The mean of a head's share over [`answers`].
+fn mean_sigmoid(logits: &Logits) -> f32 {
+    let rows = answers(logits);
+    rows.iter().map(|&z| sigmoid(z)).sum::<f32>() / rows.len().max(1) as f32
+}
+
+/// Columns of a side where nothing is known.
+pub(crate) fn unknown_columns(run: &TrainedRun, side: Side, rows: usize) -> Vec<Column> {
+    let fields = run.stored.space.fields.iter().filter(|f| f.side == side);
+    fields
+        .filter_map(|field| match field.kind {
+            FieldKind::Id { .. } => Some(Column::Ids(vec![0; rows])),
+            FieldKind::Number => Some(Column::Numbers(vec![0.0; rows])),
+            FieldKind::Bag { .. } => {
+                Some(Column::Bags { offsets: vec![0; rows + 1], ids: Vec::new() })
+            }
+            FieldKind::History { .. } => None,
+        })
+        .collect()
+}
+
+/// Weights of the configuration, without the objectives that this run has no head for.
+///
+/// # Errors
+///
+/// Where none is left.
+pub(crate) fn configured_weights(run: &TrainedRun) -> Result<Weights> {
+    let has = |role| run.config.task_of(role).is_some();
+    let kept = run.config.lists.objectives.iter().filter(|(name, _)| match name.as_str() {
+        "click" => has(Role::Click),
+        "purchase" => has(Role::Click) && has(Role::Purchase),
+        "revenue" => {
+            has(Role::Click) && has(Role::Purchase) && !run.stored.catalogue.price.is_empty()
+        }
+        _ => true,
+    });
+    let kept: BTreeMap<String, f64> = kept.map(|(name, weight)| (name.clone(), *weight)).collect();
+    Weights::from_map(&kept)
+}

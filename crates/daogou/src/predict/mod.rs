@@ -1,0 +1,157 @@
+//! Adding a column per head to the rows of a file of any size.
+
+mod output;
+
+use std::path::Path;
+
+use daogou_nn::Team;
+
+use self::output::{Format, Output, Part};
+use crate::artifact::NewFile;
+use crate::data::Stream;
+use crate::models::{Forward, Level, Mode};
+use crate::rows::{self, Layout, Rows};
+use crate::run::{TrainedRun, sigmoid, softmax_rows};
+use crate::schema::TaskKind;
+use crate::{Error, Result};
+
+/// How a file is predicted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PredictOptions {
+    /// Logits instead of probabilities.
+    pub logits: bool,
+    /// Rows in memory at a time. The answers do not depend on it.
+    pub part_rows: usize,
+}
+
+impl Default for PredictOptions {
+    fn default() -> Self {
+        Self { logits: false, part_rows: 1 << 16 }
+    }
+}
+
+/// What a prediction of a file went through.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PredictSummary {
+    /// Rows written.
+    pub rows: usize,
+    /// Rows whose user the run does not know.
+    pub unknown_users: usize,
+    /// Rows whose item the run does not know.
+    pub unknown_items: usize,
+}
+
+impl TrainedRun {
+    /// Reads `input`, adds a column per head and writes `output`, whole or not at all. Rows keep their order and their
+    /// columns. Formats are told by name: `.csv`, `.tsv`, `.jsonl`, `.ndjson` (also `.gz`) and `.parquet`.
+    ///
+    /// New columns: `p_{task}` for binary and share tasks, `p_{task}_{category}` for distributions. Labels are not
+    /// needed and not read. Each row is answered by itself: the person's past is what the run knows to be strictly
+    /// earlier, so the answers do not depend on which other rows stand in the file.
+    ///
+    /// Memory beside the run: its tables of users and items once more and `part_rows` rows with their text, whatever the
+    /// size of the file.
+    ///
+    /// # Errors
+    ///
+    /// A bad cell, by file, line and column; a missing column or one named like a new one; where `output` cannot be
+    /// written.
+    pub fn predict_file(
+        &self,
+        input: &Path,
+        output: &Path,
+        options: &PredictOptions,
+    ) -> Result<PredictSummary> {
+        let format = Format::of(output)?;
+        let names = rows::header(input, self.layout_of(input))?;
+        let mut reader = Rows::open(input, self.layout_of(input), &names)?;
+        let added = self.answer_names();
+        if let Some(name) = added.iter().find(|name| names.contains(name)) {
+            return Err(Error::file(
+                input,
+                format!("expected no column `{name}`, which the predictions are to be named"),
+            )
+            .with_hint("rename it, or predict the file as it was before"));
+        }
+        let mut stream = Stream::new(&self.config, &self.stored, &reader)?;
+        let mut team = Team::new(crate::train::threads(self.config.train.threads));
+        let network = &self.network;
+        let mut forward = Forward::new(
+            (&network.model, &self.parameters),
+            (&network.feed, &network.heads),
+            team.size(),
+        );
+        let file = NewFile::create(output)?;
+        let mut out = Output::new(&file, format, (&names, reader.types()), &added)?;
+        let mut part = Part::new(reader.has_objects() && format.keeps_objects());
+        let mut answers = vec![Vec::new(); added.len()];
+        let mut order: Vec<u32> = Vec::new();
+        let mut summary = PredictSummary::default();
+        loop {
+            part.clear();
+            let n = stream.read(&mut reader, options.part_rows.max(1), |rows| part.push(rows))?;
+            if n == 0 {
+                break;
+            }
+            let source = stream.source();
+            order.clear();
+            order.extend(0..source.requests.len() as u32);
+            let logits = forward.run(&source, &order, Mode::Serve, &mut team);
+            answers.iter_mut().for_each(Vec::clear);
+            let mut column = 0;
+            for (head, task) in logits.iter().zip(&self.config.tasks) {
+                let softmax;
+                let values = match task.kind {
+                    TaskKind::Distribution if !options.logits => {
+                        softmax = softmax_rows(head);
+                        &softmax
+                    }
+                    _ => &head.values,
+                };
+                let squash = !options.logits && task.kind != TaskKind::Distribution;
+                for r in 0..source.requests.len() {
+                    for i in source.requests.impressions(&(r..r + 1)) {
+                        let row = if head.level == Level::Request { r } else { i };
+                        let own = &values[row * head.cols..(row + 1) * head.cols];
+                        for (answer, &z) in answers[column..].iter_mut().zip(own) {
+                            answer.push(if squash { sigmoid(z) } else { z });
+                        }
+                    }
+                }
+                column += head.cols;
+            }
+            out.write(&part, &answers)?;
+            let (users, items) = stream.unknown();
+            summary.rows += n;
+            summary.unknown_users += users;
+            summary.unknown_items += items;
+        }
+        if summary.rows == 0 {
+            return Err(Error::file(input, "has no rows: expected at least one below the header"));
+        }
+        out.finish()?;
+        file.finish()?;
+        Ok(summary)
+    }
+
+    /// How the cells of an input are told apart: a `.tsv` by tabs, others as configured.
+    fn layout_of(&self, input: &Path) -> Layout {
+        let configured = self.config.data.delimiter as u8;
+        let delimiter = if output::extension(input) == "tsv" { b'\t' } else { configured };
+        Layout { delimiter, quoting: true }
+    }
+
+    /// Names of the new columns.
+    fn answer_names(&self) -> Vec<String> {
+        let mut names = Vec::new();
+        for task in &self.config.tasks {
+            if task.kind == TaskKind::Distribution {
+                let categories = self.stored.catalogue.categories.iter();
+                names.extend(categories.map(|c| format!("p_{}_{c}", task.name)));
+            } else {
+                names.push(format!("p_{}", task.name));
+            }
+        }
+        names
+    }
+}
