@@ -1,6 +1,7 @@
 //! One linear layer on its own, for scoring without a graph.
 
-use crate::kernels::{product, vectorised};
+use crate::kernels::product::{self, Start};
+use crate::kernels::vectorised;
 use crate::matrix::{Mat, MatMut};
 
 /// `y = x · Wᵀ + b`, with ReLU if asked, on packed rows.
@@ -47,7 +48,8 @@ impl DenseLayer {
         // SAFETY: `y` holds exactly `rows` packed rows.
         let mut out = unsafe { MatMut::new(y.as_mut_ptr(), rows, units, units) };
         let weights = Mat::packed(&self.transposed, units);
-        product::forward(Mat::packed(x, inputs), weights, &self.bias, self.relu, &mut out);
+        let start = Start::Bias(&self.bias);
+        product::forward(Mat::packed(x, inputs), weights, start, self.relu, &mut out);
     }
 }
 

@@ -11,6 +11,7 @@ use crate::layers::Pass;
 use crate::loss::LossSum;
 use crate::optim::{DenseOptimizer, DenseStep, TableOptimizer, TableStep};
 use crate::parameters::Parameters;
+use crate::projection;
 use crate::real::Real;
 use crate::rng::mix;
 use crate::team::Team;
@@ -102,8 +103,10 @@ pub struct Engine<T = f32> {
     dense_state: [Vec<T>; 2],
     slots: Vec<Slots>,
     shared: Vec<SharedTable<T>>,
-    /// Gradients of dense parameters per shard; the first becomes the total.
+    /// Gradients per shard, of dense parameters and what layers leave beside them; the first becomes the total.
     shard_grads: Vec<Vec<T>>,
+    /// Gradients of tables that layers read through their products, `[rows, dim]` each.
+    table_grads: Vec<T>,
     workers: Vec<Worker<T>>,
     team: Team,
     scales: Vec<f64>,
@@ -130,7 +133,8 @@ impl<T: Real> Engine<T> {
             dense_state: [vec![T::ZERO; state(0)], vec![T::ZERO; state(1)]],
             slots: model.tables.iter().map(|table| Slots::new(table.rows)).collect(),
             shared: Vec::with_capacity(model.tables.len()),
-            shard_grads: vec![vec![T::ZERO; model.n_values]; config.shards.max(1)],
+            shard_grads: vec![vec![T::ZERO; model.n_grads]; config.shards.max(1)],
+            table_grads: vec![T::ZERO; model.n_table_grads()],
             workers: (0..threads)
                 .map(|_| Worker { workspace: Workspace::new(&model), rows: RowUpdate::new() })
                 .collect(),
@@ -215,7 +219,7 @@ impl<T: Real> Engine<T> {
         self.weigh(batch);
         self.differentiate(batch, size.step);
         self.sum_losses(batch, size.step)?;
-        let factor = self.reduce(size.step)?;
+        let factor = self.reduce(batch.micros().len(), size.step)?;
         self.update(batch, size, factor)
     }
 
@@ -226,8 +230,8 @@ impl<T: Real> Engine<T> {
         self.weigh(batch);
         self.differentiate(batch, 1);
         self.sum_losses(batch, 1).expect("finite losses");
-        self.reduce(1).expect("finite gradients");
-        self.shard_grads[0].clone()
+        self.reduce(batch.micros().len(), 1).expect("finite gradients");
+        self.shard_grads[0][..self.model.n_values].to_vec()
     }
 
     /// Scale of each loss: its weight over the weight of the batch's rows.
@@ -249,12 +253,12 @@ impl<T: Real> Engine<T> {
     /// Forward and backward of every micro-batch, shard by shard.
     fn differentiate(&mut self, batch: &mut Batch<T>, step: u64) {
         let Self { model, config, parameters, shard_grads, workers, team, scales, .. } = self;
-        let shards = shard_grads.len();
         let micros = batch.micros_mut();
         let count = micros.len();
+        let shards = used(shard_grads.len(), count);
         let key = mix(config.seed ^ mix(step));
         let (micros, workers) = (SendMut(micros.as_mut_ptr()), SendMut(workers.as_mut_ptr()));
-        team.for_each(shard_grads, |member, shard, grads| {
+        team.for_each(&mut shard_grads[..shards], |member, shard, grads| {
             grads.fill(T::ZERO);
             // SAFETY: a member number is used by one thread at a time.
             let worker = unsafe { &mut *workers.at(member) };
@@ -294,9 +298,21 @@ impl<T: Real> Engine<T> {
         Ok(())
     }
 
-    /// Adds shard gradients in order into the first; returns the factor of gradient clipping.
-    fn reduce(&mut self, step: u64) -> Result<T, Diverged> {
-        let (first, others) = self.shard_grads.split_first_mut().expect("at least one shard");
+    /// Gradients of projected tables after [`Engine::gradients`]: table, then `[rows, dim]`.
+    #[cfg(test)]
+    pub(crate) fn projected_gradients(&self) -> impl Iterator<Item = (usize, &[T])> {
+        self.model.projected.iter().enumerate().filter_map(|(table, place)| {
+            let spec = &self.model.tables[table];
+            place.map(|at| (table, &self.table_grads[at..at + spec.rows * spec.dim]))
+        })
+    }
+
+    /// Adds shard gradients in order into the first and takes them to parameters and tables; returns the factor of gradient
+    /// clipping.
+    fn reduce(&mut self, micros: usize, step: u64) -> Result<T, Diverged> {
+        let used = used(self.shard_grads.len(), micros);
+        let (first, others) =
+            self.shard_grads[..used].split_first_mut().expect("at least one shard");
         let wrong = &AtomicBool::new(false);
         let chunks = first.len().div_ceil(CHUNK);
         let (target, count, len) = (SendMut(first.as_mut_ptr()), self.team.size(), first.len());
@@ -321,10 +337,18 @@ impl<T: Real> Engine<T> {
             }
         });
         let wrong = wrong.load(Ordering::Relaxed);
+        projection::spread(
+            (&self.model.weights, &self.model.projections),
+            &self.parameters.dense,
+            &self.parameters.tables,
+            first,
+            &mut self.table_grads,
+            &mut self.team,
+        );
         if !wrong && self.config.clip_norm == 0.0 {
             return Ok(T::ONE);
         }
-        let square: f64 = first.iter().map(|g| g.f64() * g.f64()).sum();
+        let square: f64 = first[..self.model.n_values].iter().map(|g| g.f64() * g.f64()).sum();
         let norm = square.sqrt();
         if wrong || !norm.is_finite() {
             return Err(Diverged {
@@ -348,6 +372,7 @@ impl<T: Real> Engine<T> {
             slots,
             shared,
             shard_grads,
+            table_grads,
             workers,
             team,
             ..
@@ -360,7 +385,7 @@ impl<T: Real> Engine<T> {
         };
         shared.clear();
         shared.extend(parameters.tables.iter_mut().zip(slots).map(|(t, s)| SharedTable::new(t, s)));
-        let (tables, grads) = (&*shared, &mut shard_grads[0]);
+        let (tables, grads) = (&*shared, &mut shard_grads[0][..model.n_values]);
         let (len, owners) = (grads.len(), team.size());
         let chunks = len.div_ceil(CHUNK);
         let (values, grads) = (SendMut(parameters.dense.as_mut_ptr()), SendMut(grads.as_mut_ptr()));
@@ -399,16 +424,23 @@ impl<T: Real> Engine<T> {
             let worker = unsafe { &mut *workers.at(member) };
             for (index, table) in tables.iter().enumerate() {
                 let owner = (member as u32, owners as u32);
+                let projected = model.projected[index].map(|at| &table_grads[at..]);
                 // SAFETY: `table` is from this call's exclusive borrow, and each member is one owner.
                 let finite = unsafe {
-                    worker.rows.run((table, index), &model.sites, batch.micros(), owner, &rows)
+                    worker.rows.run(
+                        (table, index),
+                        (model, projected),
+                        batch.micros(),
+                        owner,
+                        &rows,
+                    )
                 };
                 if !finite {
                     wrong.store(true, Ordering::Relaxed);
                 }
             }
         });
-        parameters.transpose(team);
+        parameters.derive(team);
         if wrong.load(Ordering::Relaxed) {
             let loss = self.all_losses();
             return Err(Diverged { step: size.step, loss, quantity: "gradient", value: f64::NAN });
@@ -419,6 +451,12 @@ impl<T: Real> Engine<T> {
     fn all_losses(&self) -> String {
         self.model.loss_names().collect::<Vec<_>>().join(" + ")
     }
+}
+
+/// Shards that have work: a small batch has fewer micro-batches than there are shards, and an empty shard would only be
+/// zeroed and added.
+fn used(shards: usize, micros: usize) -> usize {
+    shards.min(micros).max(1)
 }
 
 /// A pointer that several threads use, each on its own part.

@@ -32,9 +32,19 @@ struct World {
     fills: Vec<Fill>,
 }
 
+/// Checks a graph as it is run, with products of shared rows, and with every row multiplied for itself.
+fn check(build: impl Fn(&mut World)) {
+    for small_table in [0, 256] {
+        let mut world = World::new(small_table);
+        build(&mut world);
+        world.check();
+    }
+}
+
 impl World {
-    fn new() -> Self {
+    fn new(small_table: usize) -> Self {
         let mut g = Graph::new();
+        g.share_products(small_table);
         let (requests, rows, events) = (g.domain("request"), g.domain("row"), g.domain("event"));
         let (row_request, event_request) = (g.map(rows, requests), g.map(events, requests));
         let users = g.table("user_embed", 5, 3, Init::Normal(0.7));
@@ -80,7 +90,7 @@ impl World {
         let mut rng = Rng::new(5, 0);
         engine
             .parameters_mut()
-            .edit_dense(|dense| dense.iter_mut().for_each(|w| *w += 0.2 * rng.normal()));
+            .edit(|dense, _| dense.iter_mut().for_each(|w| *w += 0.2 * rng.normal()));
         let mut batch = Batch::new(engine.model(), 2);
         for (index, micro) in batch.micros_mut().iter_mut().enumerate() {
             let model = engine.model();
@@ -126,7 +136,7 @@ impl World {
         };
         let dense = engine.gradients(&mut batch);
         let mut tables: Vec<Vec<f64>> =
-            engine.parameters().tables.iter().map(|t| vec![0.0; t.values().len()]).collect();
+            engine.parameters().tables().iter().map(|t| vec![0.0; t.values().len()]).collect();
         for micro in batch.micros() {
             for (site, spec) in engine.model().sites.iter().enumerate() {
                 let dim = engine.model().tables[spec.table.0].dim;
@@ -136,10 +146,15 @@ impl World {
                 }
             }
         }
+        for (table, grads) in engine.projected_gradients() {
+            tables[table].iter_mut().zip(grads).for_each(|(sum, g)| *sum += g);
+        }
         let mut at = |engine: &mut Engine<f64>, place: (Option<usize>, usize)| {
             let value = |engine: &mut Engine<f64>, delta: f64| match place {
-                (None, i) => engine.parameters_mut().edit_dense(|dense| dense[i] += delta),
-                (Some(t), i) => engine.parameters_mut().tables[t].values_mut()[i] += delta,
+                (None, i) => engine.parameters_mut().edit(|dense, _| dense[i] += delta),
+                (Some(t), i) => {
+                    engine.parameters_mut().edit(|_, tables| tables[t].values_mut()[i] += delta);
+                }
             };
             let h = 1e-5;
             let mut loss = |engine: &mut Engine<f64>, delta: f64| {
@@ -175,112 +190,143 @@ impl World {
 
 #[test]
 fn linear_layers_and_activations() {
-    let mut w = World::new();
-    let (rows, requests) = (w.rows, w.requests);
-    let x = w.input(rows, 3, Fill::Number);
-    let x = w.g.dense(x);
-    let item = w.g.lookup(w.items, rows);
-    let joined = w.g.concat(&[x, item]);
-    let relu = w.g.mlp("relu", joined, &[9, 5], Activation::Relu);
-    let silu = w.g.linear("silu", relu, 6, Activation::Silu);
-    let sigmoid = w.g.linear("sigmoid", silu, 17, Activation::Sigmoid);
-    // `relu` is read twice, so its gradient is a sum.
-    let both = w.g.concat(&[relu, sigmoid]);
-    let normal = w.g.layer_norm("norm", both);
-    w.watch("norm", normal, rows);
-    let user = w.g.lookup(w.users, requests);
-    let soft = w.g.softmax(user);
-    w.watch("soft", soft, requests);
-    w.check();
+    check(|w| {
+        let (rows, requests) = (w.rows, w.requests);
+        let x = w.input(rows, 3, Fill::Number);
+        let x = w.g.dense(x);
+        let item = w.g.lookup(w.items, rows);
+        let joined = w.g.concat(&[x, item]);
+        let relu = w.g.mlp("relu", joined, &[9, 5], Activation::Relu);
+        let silu = w.g.linear("silu", relu, 6, Activation::Silu);
+        let sigmoid = w.g.linear("sigmoid", silu, 17, Activation::Sigmoid);
+        // `relu` is read twice, so its gradient is a sum.
+        let both = w.g.concat(&[relu, sigmoid]);
+        let normal = w.g.layer_norm("norm", both);
+        w.watch("norm", normal, rows);
+        let user = w.g.lookup(w.users, requests);
+        let soft = w.g.softmax(user);
+        w.watch("soft", soft, requests);
+    });
 }
 
 #[test]
 fn rows_across_domains() {
-    let mut w = World::new();
-    let (rows, events, requests) = (w.rows, w.events, w.requests);
-    let (row_request, event_request) = (w.row_request, w.event_request);
-    let user = w.g.lookup(w.users, requests);
-    let past = w.g.lookup(w.items, events);
-    let mean = w.g.pool(past, event_request, true);
-    let sum = w.g.pool(past, event_request, false);
-    let request = w.g.concat(&[user, mean, sum]);
-    let trunk = w.g.linear("request", request, 4, Activation::Relu);
-    let seen_by = w.g.gather(trunk, row_request);
-    let item = w.g.lookup(w.items, rows);
-    let product = w.g.mul(seen_by, item);
-    let difference = w.g.sub(seen_by, item);
-    let total = w.g.add(product, item);
-    let joined = w.g.concat(&[product, difference, total, item]);
-    w.watch("joined", joined, rows);
-    w.watch("trunk", trunk, requests);
-    w.check();
+    check(|w| {
+        let (rows, events, requests) = (w.rows, w.events, w.requests);
+        let (row_request, event_request) = (w.row_request, w.event_request);
+        let user = w.g.lookup(w.users, requests);
+        let past = w.g.lookup(w.items, events);
+        let mean = w.g.pool(past, event_request, true);
+        let sum = w.g.pool(past, event_request, false);
+        let request = w.g.concat(&[user, mean, sum]);
+        let trunk = w.g.linear("request", request, 4, Activation::Relu);
+        let seen_by = w.g.gather(trunk, row_request);
+        let item = w.g.lookup(w.items, rows);
+        let product = w.g.mul(seen_by, item);
+        let difference = w.g.sub(seen_by, item);
+        let total = w.g.add(product, item);
+        let joined = w.g.concat(&[product, difference, total, item]);
+        w.watch("joined", joined, rows);
+        w.watch("trunk", trunk, requests);
+    });
 }
 
 #[test]
 fn dropout_keeps_its_mask_between_forward_and_backward() {
-    let mut w = World::new();
-    let rows = w.rows;
-    let item = w.g.lookup(w.items, rows);
-    let wide = w.g.linear("wide", item, 24, Activation::Silu);
-    let dropped = w.g.dropout(wide, 0.4);
-    w.watch("dropped", dropped, rows);
-    w.check();
+    check(|w| {
+        let rows = w.rows;
+        let item = w.g.lookup(w.items, rows);
+        let wide = w.g.linear("wide", item, 24, Activation::Silu);
+        let dropped = w.g.dropout(wide, 0.4);
+        w.watch("dropped", dropped, rows);
+    });
 }
 
 #[test]
 fn self_attention_over_fields() {
-    let mut w = World::new();
-    let rows = w.rows;
-    let parts: Vec<NodeId> = (0..3).map(|_| w.g.lookup(w.items, rows)).collect();
-    let x = w.g.concat(&parts);
-    let fields = w.g.fields(x, 3);
-    let q = w.g.linear("q", fields, 6, Activation::None);
-    let k = w.g.linear("k", fields, 6, Activation::None);
-    let v = w.g.linear("v", fields, 6, Activation::None);
-    let mixed = w.g.attention(q, k, v, 3, 2);
-    let residual = w.g.linear("residual", fields, 6, Activation::None);
-    let sum = w.g.add(mixed, residual);
-    let flat = w.g.unfields(sum, 3);
-    w.watch("flat", flat, rows);
-    w.check();
+    check(|w| {
+        let rows = w.rows;
+        let parts: Vec<NodeId> = (0..3).map(|_| w.g.lookup(w.items, rows)).collect();
+        let x = w.g.concat(&parts);
+        let fields = w.g.fields(x, 3);
+        let q = w.g.linear("q", fields, 6, Activation::None);
+        let k = w.g.linear("k", fields, 6, Activation::None);
+        let v = w.g.linear("v", fields, 6, Activation::None);
+        let mixed = w.g.attention(q, k, v, 3, 2);
+        let residual = w.g.linear("residual", fields, 6, Activation::None);
+        let sum = w.g.add(mixed, residual);
+        let flat = w.g.unfields(sum, 3);
+        w.watch("flat", flat, rows);
+    });
 }
 
 #[test]
 fn a_column_that_scales_rows() {
-    let mut w = World::new();
-    let rows = w.rows;
-    let item = w.g.lookup(w.items, rows);
-    let gate = w.g.linear("gate", item, 1, Activation::Sigmoid);
-    let scaled = w.g.mul(item, gate);
-    w.watch("scaled", scaled, rows);
-    w.check();
+    check(|w| {
+        let rows = w.rows;
+        let item = w.g.lookup(w.items, rows);
+        let gate = w.g.linear("gate", item, 1, Activation::Sigmoid);
+        let scaled = w.g.mul(item, gate);
+        w.watch("scaled", scaled, rows);
+    });
 }
 
 #[test]
 fn all_losses_with_weights_and_grouped_heads() {
-    let mut w = World::new();
-    let (rows, requests) = (w.rows, w.requests);
-    let item = w.g.lookup(w.items, rows);
-    let x = w.g.linear("shared", item, 5, Activation::Relu);
-    let heads =
-        w.g.linear_group(&[("ctr", 1), ("cvr", 1), ("div", 6), ("idle", 2)], x, Activation::None);
-    let offset = w.input(rows, 1, Fill::Number);
-    let offset = w.g.dense(offset);
-    let click = w.g.add(heads[0], offset);
-    let (label, weight) = (w.input(rows, 1, Fill::Label), w.input(rows, 1, Fill::Weight));
-    w.g.bce("click", click, label, Some(weight));
-    let bought = w.input(rows, 1, Fill::Label);
-    w.g.bce_product("ctcvr", (heads[0], heads[1]), bought, None);
-    w.g.bce_product("weighed", (heads[1], click), bought, Some(weight));
-    let class = w.input(rows, 1, Fill::Class(6));
-    w.g.cross_entropy_class("class", heads[2], class, Some(weight));
-    let user = w.g.lookup(w.users, requests);
-    let mix = w.g.linear("mix", user, 4, Activation::None);
-    let (shares, events) = (w.input(requests, 4, Fill::Mix(4)), w.input(requests, 1, Fill::Weight));
-    w.g.cross_entropy("mix", mix, shares, Some(events));
-    w.g.cross_entropy("again", mix, shares, None);
-    let novelty = w.g.linear("novelty", user, 1, Activation::None);
-    let share = w.input(requests, 1, Fill::Share);
-    w.g.mse_sigmoid("novelty", novelty, share, Some(events));
-    w.check();
+    check(|w| {
+        let (rows, requests) = (w.rows, w.requests);
+        let item = w.g.lookup(w.items, rows);
+        let x = w.g.linear("shared", item, 5, Activation::Relu);
+        let heads = w.g.linear_group(
+            &[("ctr", 1), ("cvr", 1), ("div", 6), ("idle", 2)],
+            x,
+            Activation::None,
+        );
+        let offset = w.input(rows, 1, Fill::Number);
+        let offset = w.g.dense(offset);
+        let click = w.g.add(heads[0], offset);
+        let (label, weight) = (w.input(rows, 1, Fill::Label), w.input(rows, 1, Fill::Weight));
+        w.g.bce("click", click, label, Some(weight));
+        let bought = w.input(rows, 1, Fill::Label);
+        w.g.bce_product("ctcvr", (heads[0], heads[1]), bought, None);
+        w.g.bce_product("weighed", (heads[1], click), bought, Some(weight));
+        let class = w.input(rows, 1, Fill::Class(6));
+        w.g.cross_entropy_class("class", heads[2], class, Some(weight));
+        let user = w.g.lookup(w.users, requests);
+        let mix = w.g.linear("mix", user, 4, Activation::None);
+        let (shares, events) =
+            (w.input(requests, 4, Fill::Mix(4)), w.input(requests, 1, Fill::Weight));
+        w.g.cross_entropy("mix", mix, shares, Some(events));
+        w.g.cross_entropy("again", mix, shares, None);
+        let novelty = w.g.linear("novelty", user, 1, Activation::None);
+        let share = w.input(requests, 1, Fill::Share);
+        w.g.mse_sigmoid("novelty", novelty, share, Some(events));
+    });
+}
+
+#[test]
+fn parts_that_rows_share() {
+    check(|w| {
+        let (rows, requests, row_request) = (w.rows, w.requests, w.row_request);
+        let user = w.g.lookup(w.users, requests);
+        let other = w.g.lookup(w.items, requests);
+        let request = w.g.concat(&[user, other]);
+        let trunk = w.g.linear("request", request, 5, Activation::Relu);
+        let seen_by = w.g.gather(trunk, row_request);
+        let x = w.input(rows, 2, Fill::Number);
+        let (x, item, brand) = (w.g.dense(x), w.g.lookup(w.items, rows), w.g.lookup(w.items, rows));
+        // Own columns on both sides of shared ones; a concatenation inside another, read by two layers.
+        let hidden = w.g.linear("own", x, 3, Activation::Silu);
+        let about = w.g.concat(&[hidden, item, x]);
+        let joined = w.g.concat(&[seen_by, about, brand]);
+        let first = w.g.linear("first", joined, 6, Activation::Relu);
+        let second = w.g.linear("second", about, 4, Activation::None);
+        let both = w.g.concat(&[first, second]);
+        w.watch("both", both, rows);
+        // A layer of nothing but shared parts, and one that is read otherwise too.
+        let only = w.g.concat(&[brand, seen_by]);
+        w.watch("only", only, rows);
+        let product = w.g.mul(brand, item);
+        w.watch("product", product, rows);
+    });
 }

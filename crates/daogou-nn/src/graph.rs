@@ -1,14 +1,23 @@
 //! A model as a graph of ops, built once in forward style; the backward pass is the engine's.
 
+use std::ops::Range;
+
 use crate::embedding::TableSpec;
 use crate::init::Init;
 use crate::layers::{self, Activation, Op};
 use crate::loss::{self, Loss, Target};
+use crate::projection::{Projection, Weight};
 use crate::real::Real;
 
 /// A kind of row: requests, impressions, past events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DomainId(pub usize);
+
+/// Rows of the largest table whose products are shared; beyond that a step touches too few of them.
+const SMALL_TABLE: usize = 256;
+
+/// The buffer of nodes that were dropped.
+pub(crate) const NOWHERE: usize = usize::MAX;
 
 /// A matrix in the graph: one row per row of its domain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,17 +60,9 @@ impl Param {
     }
 
     /// Where its values stand in the flat vector.
-    pub fn range(&self) -> std::ops::Range<usize> {
+    pub fn range(&self) -> Range<usize> {
         self.offset..self.offset + self.len()
     }
-}
-
-/// The weights of a linear layer, all its heads together: a matrix inside the flat parameter vector.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Weight {
-    pub(crate) offset: usize,
-    pub(crate) rows: usize,
-    pub(crate) cols: usize,
 }
 
 /// Index of a parameter.
@@ -79,6 +80,9 @@ pub(crate) struct Node {
     pub(crate) offset: usize,
     pub(crate) stride: usize,
     view: View,
+    source: Source,
+    /// Read by layers through its parts instead.
+    bypassed: bool,
     /// Rows must follow each other without a gap, because the node is also seen in another shape.
     packed: bool,
 }
@@ -91,6 +95,18 @@ enum View {
     Columns(NodeId, usize),
     /// The same memory in another shape.
     Reshape(NodeId),
+}
+
+/// Where a node's values come from, as far as linear layers can make use of it.
+#[derive(Clone, Debug)]
+enum Source {
+    Other,
+    /// Parts side by side.
+    Concat(Vec<NodeId>),
+    /// A row of a table, by the ids of a lookup.
+    Table(TableId, usize),
+    /// A row of the parent domain.
+    Parent(NodeId, MapId),
 }
 
 #[derive(Clone, Debug)]
@@ -148,7 +164,14 @@ pub struct Graph<T = f32> {
     ops: Vec<Box<dyn Op<T>>>,
     params: Vec<Param>,
     weights: Vec<Weight>,
+    projections: Vec<Projection>,
+    /// Linear layers that read only part of a concatenation: its parts, and the node that has them side by side.
+    remainders: Vec<(Vec<NodeId>, NodeId)>,
+    small_table: usize,
     n_values: usize,
+    n_derived: usize,
+    /// Gradient values besides those of parameters.
+    n_beside: usize,
     tables: Vec<TableSpec>,
     sites: Vec<Site>,
     inputs: Vec<Input>,
@@ -168,7 +191,13 @@ pub struct Model<T = f32> {
     pub(crate) unreached: Vec<Vec<NodeId>>,
     pub(crate) params: Vec<Param>,
     pub(crate) weights: Vec<Weight>,
+    pub(crate) projections: Vec<Projection>,
     pub(crate) n_values: usize,
+    pub(crate) n_derived: usize,
+    /// Values of a gradient vector: parameters, then what layers leave beside them.
+    pub(crate) n_grads: usize,
+    /// Per table: where its gradients stand among those of projected tables.
+    pub(crate) projected: Vec<Option<usize>>,
     pub(crate) tables: Vec<TableSpec>,
     pub(crate) sites: Vec<Site>,
     pub(crate) inputs: Vec<Input>,
@@ -191,13 +220,24 @@ impl<T: Real> Graph<T> {
             ops: Vec::new(),
             params: Vec::new(),
             weights: Vec::new(),
+            projections: Vec::new(),
+            remainders: Vec::new(),
+            small_table: SMALL_TABLE,
             n_values: 0,
+            n_derived: 0,
+            n_beside: 0,
             tables: Vec::new(),
             sites: Vec::new(),
             inputs: Vec::new(),
             maps: Vec::new(),
             losses: Vec::new(),
         }
+    }
+
+    /// Linear layers multiply tables of up to `rows` rows once per step instead of once per sample, and rows of a parent
+    /// domain once per parent ([`crate::projection`]); 0 turns both off. Changes the order of additions only. Default: 256.
+    pub fn share_products(&mut self, rows: usize) {
+        self.small_table = rows;
     }
 
     /// Declares a kind of row.
@@ -240,6 +280,8 @@ impl<T: Real> Graph<T> {
             offset: 0,
             stride: 0,
             view: View::Own,
+            source: Source::Other,
+            bypassed: false,
             packed: false,
         };
         self.nodes.push(node);
@@ -267,6 +309,7 @@ impl<T: Real> Graph<T> {
     pub fn lookup(&mut self, table: TableId, domain: DomainId) -> NodeId {
         let out = self.node(domain, 1, self.tables[table.0].dim);
         self.sites.push(Site { table, domain });
+        self.nodes[out.0].source = Source::Table(table, self.sites.len() - 1);
         self.push(layers::Lookup { table, site: self.sites.len() - 1, out });
         out
     }
@@ -290,6 +333,7 @@ impl<T: Real> Graph<T> {
         for part in parts {
             self.same_rows(*part, out);
         }
+        self.nodes[out.0].source = Source::Concat(parts.to_vec());
         self.push(layers::Concat { parts: parts.to_vec(), placed: vec![false; parts.len()], out });
         out
     }
@@ -331,14 +375,23 @@ impl<T: Real> Graph<T> {
         let fused =
             if activation == Activation::Relu { Activation::Relu } else { Activation::None };
         let offset = self.params[weights[0].0].offset;
-        self.weights.push(Weight { offset, rows: units, cols: inputs });
-        self.push(layers::Linear {
-            x,
-            out,
-            weight: offset,
-            bias: self.params[biases[0].0].offset,
-            relu: fused == Activation::Relu,
-        });
+        let bias = self.params[biases[0].0].offset;
+        let (x, columns, shared) = self.own_and_shared(x);
+        let weight = |columns| Weight {
+            offset,
+            units,
+            cols: inputs,
+            columns,
+            transposed: 0,
+            gathered: None,
+        };
+        let picked = shared
+            .into_iter()
+            .map(|(part, columns)| self.pick(part, weight(vec![columns])))
+            .collect();
+        let weight = self.weight(weight(columns));
+        let relu = fused == Activation::Relu;
+        self.push(layers::Linear { x, out, weight, bias: Some(bias), relu, picked });
         let result = if fused == activation { out } else { self.activation(out, activation) };
         if heads.len() == 1 {
             return vec![result];
@@ -353,6 +406,117 @@ impl<T: Real> Graph<T> {
                 part
             })
             .collect()
+    }
+
+    /// What a layer on `x` multiplies for each row, with the columns of its weights, and the parts that rows share. Without
+    /// shared parts, `x` itself.
+    fn own_and_shared(
+        &mut self,
+        x: NodeId,
+    ) -> (NodeId, Vec<Range<usize>>, Vec<(NodeId, Range<usize>)>) {
+        let (mut through, mut parts) = (Vec::new(), Vec::new());
+        self.flatten(x, 0, &mut through, &mut parts);
+        let (mut shared, mut own): (Vec<_>, Vec<_>) =
+            parts.into_iter().partition(|(part, _)| self.is_shared(*part));
+        if own.is_empty() && !shared.is_empty() {
+            // A layer needs something to multiply.
+            own.push(shared.remove(0));
+        }
+        if shared.is_empty() {
+            return (x, vec![0..self.cols(x)], shared);
+        }
+        through.extend(shared.iter().map(|(part, _)| *part));
+        through.into_iter().for_each(|node| self.nodes[node.0].bypassed = true);
+        let mut columns: Vec<Range<usize>> = Vec::new();
+        for (_, range) in &own {
+            match columns.last_mut() {
+                Some(last) if last.end == range.start => last.end = range.end,
+                _ => columns.push(range.clone()),
+            }
+        }
+        let own: Vec<NodeId> = own.into_iter().map(|(part, _)| part).collect();
+        let known = self.remainders.iter().find(|(parts, _)| *parts == own);
+        let side_by_side = known.map(|(_, node)| *node).unwrap_or_else(|| {
+            let node = self.concat(&own);
+            self.remainders.push((own, node));
+            node
+        });
+        (side_by_side, columns, shared)
+    }
+
+    /// The parts of a concatenation of concatenations, with their columns; also the concatenations gone `through`.
+    fn flatten(
+        &self,
+        x: NodeId,
+        start: usize,
+        through: &mut Vec<NodeId>,
+        parts: &mut Vec<(NodeId, Range<usize>)>,
+    ) {
+        let Source::Concat(inner) = &self.nodes[x.0].source else {
+            parts.push((x, start..start + self.cols(x)));
+            return;
+        };
+        through.push(x);
+        let mut start = start;
+        for part in inner {
+            self.flatten(*part, start, through, parts);
+            start += self.cols(*part);
+        }
+    }
+
+    /// Whether a layer had better multiply the rows that `part` picks from than the rows picked. A narrow part costs less
+    /// than the addition that would replace it.
+    fn is_shared(&self, part: NodeId) -> bool {
+        let wide = self.cols(part) >= 4;
+        match self.nodes[part.0].source {
+            Source::Table(table, _) => wide && self.tables[table.0].rows <= self.small_table,
+            Source::Parent(..) => wide && self.small_table > 0,
+            Source::Other | Source::Concat(_) => false,
+        }
+    }
+
+    /// Plans the product of a shared part with its columns of a layer's weights.
+    fn pick(&mut self, part: NodeId, weight: Weight) -> layers::Picked {
+        let (units, weight) = (weight.units, self.weight(weight));
+        match self.nodes[part.0].source {
+            Source::Parent(x, map) => {
+                let product = self.like(x, units);
+                let (relu, picked) = (false, Vec::new());
+                self.push(layers::Linear { x, out: product, weight, bias: None, relu, picked });
+                layers::Picked::Parent { product, map }
+            }
+            Source::Table(table, site) => {
+                let rows = self.tables[table.0].rows;
+                let (values, grad) = (self.n_derived, self.n_beside);
+                self.n_derived += rows * units;
+                self.n_beside += rows * units;
+                self.projections.push(Projection {
+                    table,
+                    site,
+                    weight,
+                    rows,
+                    values,
+                    grad,
+                    of_table: 0,
+                });
+                layers::Picked::Table { projection: self.projections.len() - 1 }
+            }
+            Source::Other | Source::Concat(_) => unreachable!("not a shared part"),
+        }
+    }
+
+    /// Plans where the derived values and the gradient of a weight stand.
+    fn weight(&mut self, mut weight: Weight) -> usize {
+        let len = weight.units * weight.width();
+        weight.transposed = self.n_derived;
+        self.n_derived += len;
+        if weight.columns.len() > 1 {
+            weight.gathered = Some((self.n_derived, self.n_beside));
+            self.n_derived += len;
+            self.n_beside += len;
+        }
+        self.weights.push(weight);
+        self.weights.len() - 1
     }
 
     /// A multi-layer perceptron; layer `i` is named `{name}.{2 i}`, as `torch.nn.Sequential(Linear, ReLU, …)` names it.
@@ -414,6 +578,7 @@ impl<T: Real> Graph<T> {
         let Map { child, parent } = self.maps[map.0];
         assert_eq!(self.nodes[x.0].domain, parent, "gather reads the parent domain of its map");
         let out = self.node(child, 1, self.cols(x));
+        self.nodes[out.0].source = Source::Parent(x, map);
         self.push(layers::Gather { x, out, map });
         out
     }
@@ -579,42 +744,35 @@ impl<T: Real> Graph<T> {
 
     /// Plans memory and the backward pass.
     pub fn finish(mut self) -> Model<T> {
+        self.drop_bypassed();
         self.place_concats();
         let buffers = self.place_nodes();
         let (backward, unreached) = self.plan_backward();
-        let Self {
-            domains,
-            nodes,
-            ops,
-            params,
-            weights,
-            n_values,
-            tables,
-            sites,
-            inputs,
-            maps,
-            losses,
-        } = self;
+        let projected = self.place_gradients();
         Model {
-            domains,
-            nodes,
+            domains: self.domains,
+            nodes: self.nodes,
             buffers,
-            ops,
+            ops: self.ops,
             backward,
             unreached,
-            params,
-            weights,
-            n_values,
-            tables,
-            sites,
-            inputs,
-            maps,
-            losses,
+            params: self.params,
+            weights: self.weights,
+            projections: self.projections,
+            n_values: self.n_values,
+            n_derived: self.n_derived,
+            n_grads: self.n_values + self.n_beside,
+            projected,
+            tables: self.tables,
+            sites: self.sites,
+            inputs: self.inputs,
+            maps: self.maps,
+            losses: self.losses,
         }
     }
 
-    /// A part of a concatenation that nobody else reads is computed right where it is needed.
-    fn place_concats(&mut self) {
+    /// Number of readers of each node: ops, losses and views.
+    fn uses(&self) -> Vec<usize> {
         let mut uses = vec![0; self.nodes.len()];
         for op in &self.ops {
             op.inputs().iter().for_each(|n| uses[n.0] += 1);
@@ -627,6 +785,48 @@ impl<T: Real> Graph<T> {
                 uses[of.0] += 1;
             }
         }
+        uses
+    }
+
+    /// Drops ops whose result nobody reads any more, because layers read its parts.
+    fn drop_bypassed(&mut self) {
+        loop {
+            let (uses, before) = (self.uses(), self.ops.len());
+            let nodes = &self.nodes;
+            self.ops.retain(|op| {
+                let out = op.output().0;
+                uses[out] > 0 || !nodes[out].bypassed
+            });
+            if self.ops.len() == before {
+                return;
+            }
+        }
+    }
+
+    /// Puts the gradients of layers after those of parameters, and gives every projected table a place for its own.
+    fn place_gradients(&mut self) -> Vec<Option<usize>> {
+        for weight in &mut self.weights {
+            if let Some((_, grad)) = &mut weight.gathered {
+                *grad += self.n_values;
+            }
+        }
+        let mut places = vec![None; self.tables.len()];
+        let mut next = 0;
+        for projection in &mut self.projections {
+            let table = projection.table.0;
+            projection.of_table = *places[table].get_or_insert_with(|| {
+                let place = next;
+                next += projection.rows * self.tables[table].dim;
+                place
+            });
+            projection.grad += self.n_values;
+        }
+        places
+    }
+
+    /// A part of a concatenation that nobody else reads is computed right where it is needed.
+    fn place_concats(&mut self) {
+        let uses = self.uses();
         for op in &mut self.ops {
             let Some((parts, placed, out)) = op.as_concat() else { continue };
             let mut start = 0;
@@ -650,6 +850,10 @@ impl<T: Real> Graph<T> {
         for i in 0..self.nodes.len() {
             if self.nodes[i].view == View::Own {
                 let node = &mut self.nodes[i];
+                if node.bypassed && !self.ops.iter().any(|op| op.output().0 == i) {
+                    node.buffer = NOWHERE;
+                    continue;
+                }
                 node.stride = stride_of(node);
                 node.buffer = buffers.len();
                 buffers.push(Buffer { domain: node.domain, row_len: node.repeat * node.stride });
@@ -801,6 +1005,17 @@ impl<T> Model<T> {
             op.products(&self.nodes) as f64 * rows[self.nodes[op.output().0].domain.0] as f64
         });
         products.sum::<f64>() * 6.0
+    }
+
+    /// Values of the gradients of projected tables.
+    pub(crate) fn n_table_grads(&self) -> usize {
+        let sizes = self.projected.iter().zip(&self.tables).filter(|(place, _)| place.is_some());
+        sizes.map(|(_, table)| table.rows * table.dim).sum()
+    }
+
+    /// Whether layers read the rows of a lookup through a product.
+    pub(crate) fn is_projected(&self, site: usize) -> bool {
+        self.projections.iter().any(|projection| projection.site == site)
     }
 
     /// Number of dense parameter values.

@@ -50,6 +50,7 @@ mod loss;
 mod matrix;
 pub mod optim;
 mod parameters;
+mod projection;
 mod real;
 pub mod rng;
 mod team;

@@ -40,6 +40,15 @@ impl<'a, T> Mat<'a, T> {
         }
     }
 
+    /// Over a slice, with rows, columns and distance of rows.
+    pub(crate) fn strided(values: &'a [T], (rows, cols, stride): (usize, usize, usize)) -> Self {
+        assert!(
+            rows == 0 || (rows - 1) * stride + cols <= values.len(),
+            "a matrix past its values"
+        );
+        Self { ptr: values.as_ptr(), rows, cols, stride, life: PhantomData }
+    }
+
     #[inline(always)]
     pub(crate) fn row(&self, i: usize) -> &'a [T] {
         assert!(i < self.rows, "row {i} of {}", self.rows);
@@ -48,11 +57,23 @@ impl<'a, T> Mat<'a, T> {
     }
 }
 
-impl<T> MatMut<'_, T> {
+impl<'a, T> MatMut<'a, T> {
     /// # Safety
     /// As [`Mat::new`], and nobody else reads or writes these columns while this view is used.
     pub(crate) unsafe fn new(ptr: *mut T, rows: usize, cols: usize, stride: usize) -> Self {
         Self { ptr, rows, cols, stride, life: PhantomData }
+    }
+
+    /// Over a slice, with rows, columns and distance of rows.
+    pub(crate) fn strided(
+        values: &'a mut [T],
+        (rows, cols, stride): (usize, usize, usize),
+    ) -> Self {
+        assert!(
+            rows == 0 || (rows - 1) * stride + cols <= values.len(),
+            "a matrix past its values"
+        );
+        Self { ptr: values.as_mut_ptr(), rows, cols, stride, life: PhantomData }
     }
 
     #[inline(always)]

@@ -2,9 +2,9 @@
 
 use crate::batch::Micro;
 use crate::embedding::Table;
-use crate::engine::SendMut;
-use crate::graph::{Model, Weight};
+use crate::graph::Model;
 use crate::layers::Pass;
+use crate::projection::{self, Projection, Weight};
 use crate::real::Real;
 use crate::team::Team;
 use crate::workspace::Workspace;
@@ -12,12 +12,12 @@ use crate::workspace::Workspace;
 /// The values a model learns: dense parameters and embedding tables.
 #[derive(Clone, Debug)]
 pub struct Parameters<T = f32> {
-    /// Embedding tables.
-    pub tables: Vec<Table<T>>,
+    pub(crate) tables: Vec<Table<T>>,
     pub(crate) dense: Vec<T>,
-    /// The same places as `dense`, each layer's weights transposed: what forward products read.
-    transposed: Vec<T>,
+    /// What passes read besides: transposed weights and the products of small tables.
+    derived: Vec<T>,
     weights: Vec<Weight>,
+    projections: Vec<Projection>,
 }
 
 impl<T: Real> Parameters<T> {
@@ -26,10 +26,11 @@ impl<T: Real> Parameters<T> {
         let mut new = Self {
             tables: model.tables.iter().map(|spec| Table::new(spec, seed)).collect(),
             dense: vec![T::ZERO; model.n_values],
-            transposed: vec![T::ZERO; model.n_values],
+            derived: vec![T::ZERO; model.n_derived],
             weights: model.weights.clone(),
+            projections: model.projections.clone(),
         };
-        new.edit_dense(|dense| {
+        new.edit(|dense, _| {
             for param in &model.params {
                 param.init.fill(&mut dense[param.range()], seed, &param.name);
             }
@@ -42,34 +43,25 @@ impl<T: Real> Parameters<T> {
         &self.dense
     }
 
-    /// Changes dense parameters.
-    pub fn edit_dense(&mut self, edit: impl FnOnce(&mut [T])) {
-        edit(&mut self.dense);
-        self.transpose(&mut Team::new(1));
+    /// Embedding tables.
+    pub fn tables(&self) -> &[Table<T>] {
+        &self.tables
     }
 
-    pub(crate) fn transposed(&self) -> &[T] {
-        &self.transposed
+    /// Changes dense parameters and tables, then brings up to date what is computed from them.
+    pub fn edit(&mut self, edit: impl FnOnce(&mut [T], &mut [Table<T>])) {
+        edit(&mut self.dense, &mut self.tables);
+        self.derive(&mut Team::new(1));
     }
 
-    /// Brings `transposed` up to date with `dense`.
-    pub(crate) fn transpose(&mut self, team: &mut Team) {
-        let (from, to, weights) =
-            (&self.dense, SendMut(self.transposed.as_mut_ptr()), &self.weights);
-        let members = team.size();
-        team.run(&|member| {
-            for &Weight { offset, rows, cols } in weights {
-                // Members share a matrix by columns: rows of its transpose.
-                let columns = member * cols / members..(member + 1) * cols / members;
-                for row in 0..rows {
-                    let source = &from[offset + row * cols..][..cols];
-                    for col in columns.clone() {
-                        // SAFETY: inside this matrix, and these columns are this member's.
-                        unsafe { *to.at(offset + col * rows + row) = source[col] };
-                    }
-                }
-            }
-        });
+    pub(crate) fn derived(&self) -> &[T] {
+        &self.derived
+    }
+
+    /// Brings `derived` up to date.
+    pub(crate) fn derive(&mut self, team: &mut Team) {
+        let Self { tables, dense, derived, weights, projections } = self;
+        projection::derive((weights, projections), dense, tables, derived, team);
     }
 }
 

@@ -1,7 +1,7 @@
 //! The memory one thread needs to run a graph: a value and a gradient buffer per node, reused for every micro-batch.
 
 use crate::batch::Micro;
-use crate::graph::{Model, NodeId};
+use crate::graph::{Model, NOWHERE, NodeId};
 use crate::real::Real;
 
 /// Buffers of one thread. Grows to the largest micro-batch seen, then allocates nothing.
@@ -50,6 +50,7 @@ impl<T: Real> Workspace<T> {
     /// Row `row` of a node's value after a forward pass.
     pub fn row(&self, model: &Model<T>, node: NodeId, row: usize) -> &[T] {
         let n = &model.nodes[node.0];
+        assert!(n.buffer != NOWHERE, "a node whose readers all read its parts");
         assert!(row < self.rows[n.domain.0] * n.repeat, "row {row} of a node");
         let start = n.offset + row * n.stride;
         &self.values[n.buffer][start..start + n.cols]

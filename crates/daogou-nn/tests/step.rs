@@ -108,7 +108,7 @@ fn train(config: &EngineConfig, steps: u64) -> Engine {
 
 fn bits(engine: &Engine) -> Vec<u32> {
     let parameters = engine.parameters();
-    let tables = parameters.tables.iter().flat_map(daogou_nn::Table::values);
+    let tables = parameters.tables().iter().flat_map(daogou_nn::Table::values);
     parameters.dense().iter().chain(tables).map(|v| v.to_bits()).collect()
 }
 
@@ -169,10 +169,12 @@ fn restored_state_goes_on_with_the_same_bits() {
     let whole = train(&config, 12);
     let first = train(&config, 7);
     let mut second = Engine::new(network(), &EngineConfig { threads: 2, ..config });
-    second.parameters_mut().edit_dense(|dense| dense.copy_from_slice(first.parameters().dense()));
-    for (to, from) in second.parameters_mut().tables.iter_mut().zip(&first.parameters().tables) {
-        to.values_mut().copy_from_slice(from.values());
-    }
+    second.parameters_mut().edit(|dense, tables| {
+        dense.copy_from_slice(first.parameters().dense());
+        for (to, from) in tables.iter_mut().zip(first.parameters().tables()) {
+            to.values_mut().copy_from_slice(from.values());
+        }
+    });
     for ((name, to), (same, from)) in second.state_mut().zip(first.state()) {
         assert_eq!(name, same);
         to.copy_from_slice(from);
@@ -203,7 +205,7 @@ fn one_table(tables: TableOptimizer, ids: &[u32], steps: u64) -> (Vec<f32>, Vec<
         ..EngineConfig::default()
     };
     let mut engine = Engine::new(g.finish(), &config);
-    let start = engine.parameters().tables[0].values().to_vec();
+    let start = engine.parameters().tables()[0].values().to_vec();
     let head = engine.parameters().dense().to_vec();
     let mut batch = Batch::new(engine.model(), 1);
     let micro = &mut batch.micros_mut()[0];
@@ -213,7 +215,7 @@ fn one_table(tables: TableOptimizer, ids: &[u32], steps: u64) -> (Vec<f32>, Vec<
     for step in 1..=steps {
         engine.step(&mut batch, &StepSize { step, dense: 0.0, tables: 0.1 }).unwrap();
     }
-    (start, engine.parameters().tables[0].values().to_vec(), head)
+    (start, engine.parameters().tables()[0].values().to_vec(), head)
 }
 
 #[test]

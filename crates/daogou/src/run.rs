@@ -41,7 +41,7 @@ fn tensors<'a>(network: &'a Network, parameters: &'a Parameters) -> Vec<TensorVi
         let shape = if p.cols == 0 { vec![p.rows] } else { vec![p.rows, p.cols] };
         TensorView::new(p.name.as_str(), shape, &parameters.dense()[p.range()])
     });
-    let tables = parameters.tables.iter().map(|t| {
+    let tables = parameters.tables().iter().map(|t| {
         TensorView::new(format!("{}.weight", t.name()), vec![t.rows(), t.dim()], t.values())
     });
     dense.chain(tables).collect()
@@ -94,13 +94,17 @@ impl TrainedRun {
             let shape = if p.cols == 0 { vec![p.rows] } else { vec![p.rows, p.cols] };
             dense.extend(weights.take(&p.name, &shape)?);
         }
-        parameters.edit_dense(|to| to.copy_from_slice(&dense));
-        for table in &mut parameters.tables {
-            let values =
-                weights.take(&format!("{}.weight", table.name()), &[table.rows(), table.dim()])?;
-            table.values_mut().copy_from_slice(&values);
-        }
+        let rows = parameters.tables().iter().map(|table| {
+            weights.take(&format!("{}.weight", table.name()), &[table.rows(), table.dim()])
+        });
+        let rows = rows.collect::<Result<Vec<_>>>()?;
         weights.finish()?;
+        parameters.edit(|to, tables| {
+            to.copy_from_slice(&dense);
+            for (table, values) in tables.iter_mut().zip(&rows) {
+                table.values_mut().copy_from_slice(values);
+            }
+        });
         let manifest = run.manifest().clone();
         Ok((Self { config, network, parameters, stored }, manifest))
     }

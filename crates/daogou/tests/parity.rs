@@ -86,12 +86,14 @@ fn read(name: &str, world: &World, parameters: &mut Parameters) {
         let shape = if p.cols == 0 { vec![p.rows] } else { vec![p.rows, p.cols] };
         dense.extend(weights.take(&p.name, &shape).unwrap());
     }
-    parameters.edit_dense(|to| to.copy_from_slice(&dense));
-    for table in &mut parameters.tables {
-        let shape = [table.rows(), table.dim()];
-        let values = weights.take(&format!("{}.weight", table.name()), &shape).unwrap();
-        table.values_mut().copy_from_slice(&values);
-    }
+    parameters.edit(|to, tables| {
+        to.copy_from_slice(&dense);
+        for table in tables {
+            let shape = [table.rows(), table.dim()];
+            let values = weights.take(&format!("{}.weight", table.name()), &shape).unwrap();
+            table.values_mut().copy_from_slice(&values);
+        }
+    });
     weights.finish().unwrap();
 }
 
@@ -132,10 +134,12 @@ fn steps(capture: &str, dense: DenseOptimizer, tables: TableOptimizer, rate: f64
     read("initial.safetensors", &world, &mut initial);
     let World { data, network: Network { model, feed, .. } } = world;
     let mut engine = Engine::new(model, &EngineConfig { dense, tables, ..EngineConfig::default() });
-    engine.parameters_mut().edit_dense(|to| to.copy_from_slice(initial.dense()));
-    for (to, from) in engine.parameters_mut().tables.iter_mut().zip(&initial.tables) {
-        to.values_mut().copy_from_slice(from.values());
-    }
+    engine.parameters_mut().edit(|to, tables| {
+        to.copy_from_slice(initial.dense());
+        for (to, from) in tables.iter_mut().zip(initial.tables()) {
+            to.values_mut().copy_from_slice(from.values());
+        }
+    });
     let order: Vec<u32> = (0..data.requests.len() as u32).collect();
     let mut batch = Batch::new(engine.model(), 3);
     for (part, micro) in order.chunks(32).zip(batch.micros_mut()) {
@@ -152,7 +156,8 @@ fn steps(capture: &str, dense: DenseOptimizer, tables: TableOptimizer, rate: f64
     };
     let end = engine.parameters();
     close("dense parameters", end.dense(), expected.dense(), initial.dense());
-    for ((ours, theirs), before) in end.tables.iter().zip(&expected.tables).zip(&initial.tables) {
+    for ((ours, theirs), before) in end.tables().iter().zip(expected.tables()).zip(initial.tables())
+    {
         close(ours.name(), ours.values(), theirs.values(), before.values());
     }
 }

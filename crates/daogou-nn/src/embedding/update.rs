@@ -5,7 +5,7 @@
 
 use super::Table;
 use crate::batch::Micro;
-use crate::graph::Site;
+use crate::graph::Model;
 use crate::kernels::{self, vectorised};
 use crate::optim::TableStep;
 use crate::real::Real;
@@ -68,15 +68,15 @@ impl<T: Real> RowUpdate<T> {
         Self { rows: Vec::new(), sums: Vec::new() }
     }
 
-    /// Applies `step` to the rows of `table` (number `index`) that `owner` of `owners` owns. Returns false where a
-    /// gradient is not finite.
+    /// Applies `step` to the rows of `table` (number `index`) that `owner` of `owners` owns; `projected` holds the gradients
+    /// of all its rows where layers read it through a product. Returns false where a gradient is not finite.
     ///
     /// # Safety
     /// `table` was made for this round from exclusively borrowed memory; every owner number is used by one thread.
     pub(crate) unsafe fn run(
         &mut self,
         (table, index): (&SharedTable<T>, usize),
-        sites: &[Site],
+        (model, projected): (&Model<T>, Option<&[T]>),
         micros: &[Micro<T>],
         (owner, owners): (u32, u32),
         step: &TableStep<T>,
@@ -88,9 +88,25 @@ impl<T: Real> RowUpdate<T> {
             #[inline(always)]
             || {
                 for micro in micros {
-                    for (site, spec) in sites.iter().enumerate() {
-                        // A lookup that no loss reaches leaves no gradients.
-                        if spec.table.0 != index || micro.row_grads[site].is_empty() {
+                    for (site, spec) in model.sites.iter().enumerate() {
+                        if spec.table.0 != index {
+                            continue;
+                        }
+                        if micro.row_grads[site].is_empty() {
+                            // Read through a product, or by no loss at all.
+                            if projected.is_some() && model.is_projected(site) {
+                                for &row in &micro.ids[site] {
+                                    if owners == 1 || row / OWNED_TOGETHER % owners == owner {
+                                        // SAFETY: ids were checked, and the row belongs to this owner.
+                                        let slot = unsafe { &mut *table.slots.add(row as usize) };
+                                        if *slot == NONE {
+                                            *slot = self.rows.len() as u32;
+                                            self.rows.push(row);
+                                            self.sums.resize(self.sums.len() + dim, T::ZERO);
+                                        }
+                                    }
+                                }
+                            }
                             continue;
                         }
                         let grads = micro.row_grads[site].chunks_exact(dim);
@@ -110,6 +126,11 @@ impl<T: Real> RowUpdate<T> {
                                 kernels::add(&mut self.sums[start..start + dim], grad);
                             }
                         }
+                    }
+                }
+                if let Some(projected) = projected {
+                    for (&row, sum) in self.rows.iter().zip(self.sums.chunks_exact_mut(dim)) {
+                        kernels::add(sum, &projected[row as usize * dim..][..dim]);
                     }
                 }
                 let mut finite = true;

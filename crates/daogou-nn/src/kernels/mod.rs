@@ -53,6 +53,14 @@ pub(crate) fn axpy<T: Real>(y: &mut [T], a: T, x: &[T]) {
     }
 }
 
+/// y = a + b.
+#[inline(always)]
+pub(crate) fn sum_of<T: Real>(y: &mut [T], a: &[T], b: &[T]) {
+    for ((y, &a), &b) in y.iter_mut().zip(a).zip(b) {
+        *y = a + b;
+    }
+}
+
 /// y += x.
 #[inline(always)]
 pub(crate) fn add<T: Real>(y: &mut [T], x: &[T]) {

@@ -42,18 +42,18 @@ pub struct Operands<'a, T> {
     relu: bool,
 }
 
-/// `y = x · w_tᵀ + bias`, ReLU applied if asked; `w_t` is `[k, n]`, the transpose of the layer's weights.
+/// `y = x · w_tᵀ + start`, ReLU applied if asked; `w_t` is `[k, n]`, the transpose of the layer's weights.
 pub(crate) fn forward<T: Real>(
     x: Mat<'_, T>,
     w_t: Mat<'_, T>,
-    bias: &[T],
+    start: Start<'_, T>,
     relu: bool,
     y: &mut MatMut<'_, T>,
 ) {
-    assert!(
-        x.cols == w_t.rows && y.cols == w_t.cols && y.rows == x.rows && bias.len() == y.cols,
-        "shapes"
-    );
+    assert!(x.cols == w_t.rows && y.cols == w_t.cols && y.rows == x.rows, "shapes");
+    if let Start::Bias(bias) = start {
+        assert_eq!(bias.len(), y.cols, "one bias per column");
+    }
     T::product(&Operands {
         m: x.rows,
         n: y.cols,
@@ -65,7 +65,7 @@ pub(crate) fn forward<T: Real>(
         b_step: w_t.stride,
         c: y.ptr,
         c_row: y.stride,
-        start: Start::Bias(bias),
+        start,
         relu,
     });
 }
@@ -349,7 +349,7 @@ mod tests {
                 let before = y.clone();
                 // SAFETY: as above.
                 let mut out = unsafe { MatMut::new(y.as_mut_ptr(), m, n, n + pad) };
-                forward(view(&x, m, k), view(&w_t, k, n), &bias, relu, &mut out);
+                forward(view(&x, m, k), view(&w_t, k, n), Start::Bias(&bias), relu, &mut out);
                 let mut plain: Vec<f64> = (0..m * n).map(|i| f64::from(bias[i % n])).collect();
                 scalar::gemm((m, n, k), (&x, (k + pad, 1)), (&w_t, (n + pad, 1)), &mut plain, true);
                 if relu {

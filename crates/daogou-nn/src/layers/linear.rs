@@ -1,23 +1,74 @@
-//! `y = x Wᵀ + b`, with ReLU fused.
+//! `y = W·x + b`, with ReLU fused, and with parts that many rows share multiplied once ([`crate::projection`]).
 
 use super::{Op, Pass};
-use crate::graph::{GradMode, Node, NodeId};
-use crate::kernels::{self, product, vectorised};
+use crate::graph::{GradMode, MapId, Node, NodeId};
+use crate::kernels::product::{self, Start};
+use crate::kernels::{self, vectorised};
+use crate::matrix::{Mat, MatMut};
 use crate::real::Real;
 
 /// A linear layer. `W` is `[units, inputs]`, as PyTorch keeps it.
 pub(crate) struct Linear {
+    /// Each row's own values.
     pub(crate) x: NodeId,
     pub(crate) out: NodeId,
-    /// Offset of the weights in the flat parameter vector.
+    /// Number of the weights that `x` meets.
     pub(crate) weight: usize,
-    pub(crate) bias: usize,
+    /// Offset of the bias in the flat parameter vector; parts of a layer have none.
+    pub(crate) bias: Option<usize>,
     pub(crate) relu: bool,
+    /// What is added besides, a row picked from each.
+    pub(crate) picked: Vec<Picked>,
+}
+
+/// Rows whose gradients are summed before the next ones.
+const BLOCK: usize = 16;
+
+impl Linear {
+    /// Products of parent rows whose gradient this layer is the first to write.
+    fn cleared<'a>(&'a self, modes: &'a [GradMode]) -> impl Iterator<Item = &'a Picked> {
+        let parents = self.picked.iter().filter(|picked| matches!(picked, Picked::Parent { .. }));
+        parents
+            .zip(&modes[1..])
+            .filter(|(_, mode)| **mode == GradMode::Assign)
+            .map(|(picked, _)| picked)
+    }
+}
+
+/// Products of which each row picks one row.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Picked {
+    /// Of a small table, by the ids of a lookup.
+    Table { projection: usize },
+    /// Of the parent domain.
+    Parent { product: NodeId, map: MapId },
+}
+
+impl Picked {
+    /// The products, and which of them each row picks.
+    fn rows<'a, T: Real>(self, pass: &Pass<'a, T>) -> (Mat<'a, T>, &'a [u32]) {
+        match self {
+            Self::Table { projection } => pass.projection(projection),
+            Self::Parent { product, map } => (pass.value(product), pass.map(map)),
+        }
+    }
+
+    /// Where their gradients are summed.
+    fn grads<'a, T: Real>(self, pass: &'a mut Pass<'_, T>) -> MatMut<'a, T> {
+        match self {
+            Self::Table { projection } => pass.projection_grad(projection),
+            Self::Parent { product, .. } => pass.grad_mut(product),
+        }
+    }
 }
 
 impl<T: Real> Op<T> for Linear {
     fn inputs(&self) -> Vec<NodeId> {
-        vec![self.x]
+        let parents = self.picked.iter().filter_map(|picked| match picked {
+            Picked::Parent { product, .. } => Some(*product),
+            Picked::Table { .. } => None,
+        });
+        std::iter::once(self.x).chain(parents).collect()
     }
     fn output(&self) -> NodeId {
         self.out
@@ -31,35 +82,69 @@ impl<T: Real> Op<T> for Linear {
     }
     fn forward(&self, pass: &mut Pass<'_, T>) {
         let (x, mut y) = (pass.value(self.x), pass.value_mut(self.out));
-        let bias = &pass.params[self.bias..self.bias + y.cols];
-        product::forward(x, pass.transposed(self.weight, y.cols, x.cols), bias, self.relu, &mut y);
+        let bias = self.bias.map(|at| &pass.params[at..at + y.cols]);
+        let mut start = bias.map_or(Start::Zero, Start::Bias);
+        for (index, picked) in self.picked.iter().enumerate() {
+            let (products, picks) = picked.rows(pass);
+            vectorised(
+                #[inline(always)]
+                || {
+                    for (i, &pick) in picks.iter().enumerate() {
+                        let (y, p) = (y.row(i), products.row(pick as usize));
+                        match bias {
+                            Some(bias) if index == 0 => kernels::sum_of(y, bias, p),
+                            None if index == 0 => y.copy_from_slice(p),
+                            _ => kernels::add(y, p),
+                        }
+                    }
+                },
+            );
+            start = Start::Add;
+        }
+        product::forward(x, pass.transposed(self.weight), start, self.relu, &mut y);
     }
     fn backward(&self, pass: &mut Pass<'_, T>, modes: &[GradMode]) {
         let (x, y, mut dy) = (pass.value(self.x), pass.value(self.out), pass.grad_mut(self.out));
-        let bias = &mut pass.param_grads[self.bias..self.bias + y.cols];
-        vectorised(
-            #[inline(always)]
-            || {
-                for i in 0..dy.rows {
-                    let row = dy.row(i);
+        for picked in self.cleared(modes) {
+            let mut grads = picked.grads(pass);
+            (0..grads.rows).for_each(|i| grads.row(i).fill(T::ZERO));
+        }
+        // By blocks, so that a row is still in the nearest cache when the next sum wants it.
+        for start in (0..dy.rows).step_by(BLOCK) {
+            let rows = start..dy.rows.min(start + BLOCK);
+            vectorised(
+                #[inline(always)]
+                || {
                     if self.relu {
-                        for (d, &y) in row.iter_mut().zip(y.row(i)) {
-                            // NaN must pass: `y > 0` is false for it, `y <= 0` too.
-                            *d = if y <= T::ZERO { T::ZERO } else { *d };
+                        for i in rows.clone() {
+                            for (d, &y) in dy.row(i).iter_mut().zip(y.row(i)) {
+                                // NaN must pass: `y > 0` is false for it, `y <= 0` too.
+                                *d = if y <= T::ZERO { T::ZERO } else { *d };
+                            }
                         }
                     }
-                    kernels::add(bias, row);
-                }
-            },
-        );
-        product::weight_grad(dy.as_mat(), x, &mut pass.param_grad(self.weight, y.cols, x.cols));
+                    if let Some(at) = self.bias {
+                        let bias = &mut pass.param_grads[at..at + y.cols];
+                        rows.clone().for_each(|i| kernels::add(bias, dy.row(i)));
+                    }
+                    for picked in &self.picked {
+                        let (_, picks) = picked.rows(pass);
+                        let mut grads = picked.grads(pass);
+                        for i in rows.clone() {
+                            kernels::add(grads.row(picks[i] as usize), dy.row(i));
+                        }
+                    }
+                },
+            );
+        }
+        product::weight_grad(dy.as_mat(), x, &mut pass.weight_grad(self.weight));
         if modes[0] != GradMode::Skip {
-            let w = pass.param(self.weight, y.cols, x.cols);
+            let add = modes[0] == GradMode::Add;
             product::input_grad(
                 dy.as_mat(),
-                w,
+                pass.weight(self.weight),
                 &mut pass.grad_mut(self.x),
-                modes[0] == GradMode::Add,
+                add,
             );
         }
     }

@@ -19,7 +19,7 @@ pub(crate) use concat::Concat;
 pub(crate) use dropout::Dropout;
 pub(crate) use input::{Dense, Lookup};
 pub(crate) use layer_norm::LayerNorm;
-pub(crate) use linear::Linear;
+pub(crate) use linear::{Linear, Picked};
 pub(crate) use pool::{Gather, Pool};
 pub(crate) use softmax::Softmax;
 
@@ -186,24 +186,37 @@ impl<'a, T: Real> Pass<'a, T> {
         }
     }
 
-    /// A dense parameter of `rows × cols`.
-    pub(crate) fn param(&self, offset: usize, rows: usize, cols: usize) -> Mat<'a, T> {
-        Mat::packed(&self.params[offset..offset + rows * cols], cols)
+    /// The weights that a product reads: `[units, width]`.
+    pub(crate) fn weight(&self, weight: usize) -> Mat<'a, T> {
+        self.model.weights[weight].matrix(self.params, self.parameters.derived())
     }
 
-    /// The transpose of the weights at `offset`, which are `rows × cols`.
-    pub(crate) fn transposed(&self, offset: usize, rows: usize, cols: usize) -> Mat<'a, T> {
-        Mat::packed(&self.parameters.transposed()[offset..offset + rows * cols], rows)
+    /// Their transpose: `[width, units]`.
+    pub(crate) fn transposed(&self, weight: usize) -> Mat<'a, T> {
+        self.model.weights[weight].transpose(self.parameters.derived())
+    }
+
+    /// Their gradient: `[units, width]`.
+    pub(crate) fn weight_grad(&mut self, weight: usize) -> MatMut<'_, T> {
+        self.model.weights[weight].gradient(self.param_grads)
+    }
+
+    /// The products of a small table, and the row of each id.
+    pub(crate) fn projection(&self, index: usize) -> (Mat<'a, T>, &'a [u32]) {
+        let p = &self.model.projections[index];
+        let values = &self.parameters.derived()[p.values..][..p.len(&self.model.weights)];
+        (Mat::packed(values, self.model.weights[p.weight].units), &self.micro.ids[p.site])
+    }
+
+    /// Their gradients.
+    pub(crate) fn projection_grad(&mut self, index: usize) -> MatMut<'_, T> {
+        let p = &self.model.projections[index];
+        let units = self.model.weights[p.weight].units;
+        MatMut::strided(&mut self.param_grads[p.grad..], (p.rows, units, units))
     }
 
     pub(crate) fn table(&self, table: TableId) -> &'a Table<T> {
         &self.parameters.tables[table.0]
-    }
-
-    pub(crate) fn param_grad(&mut self, offset: usize, rows: usize, cols: usize) -> MatMut<'_, T> {
-        let values = &mut self.param_grads[offset..offset + rows * cols];
-        // SAFETY: the view covers exactly this exclusive slice.
-        unsafe { MatMut::new(values.as_mut_ptr(), rows, cols, cols) }
     }
 
     /// The values of a dense input, row-major.

@@ -46,15 +46,16 @@ pub fn score(options: &ScoreOptions) -> ScoreResult {
     let (model, heads) = network(sizes);
     let mut parameters = Parameters::new(&model, 7);
     let mut rng = Rng::new(3, 3);
-    for table in &mut parameters.tables {
-        table.values_mut().iter_mut().for_each(|v| *v = rng.normal() as f32);
-    }
+    parameters.edit(|_, tables| {
+        let values = tables.iter_mut().flat_map(|table| table.values_mut());
+        values.for_each(|v| *v = rng.normal() as f32);
+    });
+    let tables = parameters.tables();
     let brand: Vec<u32> = (0..sizes.items).map(|_| rng.below(sizes.brands as u64) as u32).collect();
     let price: Vec<f32> = (0..sizes.items).map(|_| rng.uniform() as f32).collect();
     let item_inputs: Vec<f32> = (0..sizes.items)
         .flat_map(|i| {
-            let (item, brand) =
-                (parameters.tables[1].row(i as u32), parameters.tables[2].row(brand[i]));
+            let (item, brand) = (tables[1].row(i as u32), tables[2].row(brand[i]));
             item.iter().chain(brand).copied().chain([price[i]]).collect::<Vec<_>>()
         })
         .collect();
@@ -71,7 +72,7 @@ pub fn score(options: &ScoreOptions) -> ScoreResult {
         let items: Vec<u32> =
             (0..options.candidates).map(|_| rng.below(sizes.items as u64) as u32).collect();
         let start = Instant::now();
-        scorer.score(parameters.tables[0].row(user), &items, &mut out);
+        scorer.score(tables[0].row(user), &items, &mut out);
         let fast = start.elapsed();
         // The plain path is slower: a tenth of the requests tells enough.
         if request % 10 == 0 {

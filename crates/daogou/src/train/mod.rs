@@ -335,7 +335,7 @@ fn start_biases(
             param.expect("every head has a bias").range()
         })
         .collect();
-    engine.parameters_mut().edit_dense(|dense| {
+    engine.parameters_mut().edit(|dense, _| {
         for (place, (_, values)) in places.into_iter().zip(starts) {
             for (bias, value) in dense[place].iter_mut().zip(values) {
                 *bias = value as f32;
@@ -363,7 +363,7 @@ fn start_positions(engine: &mut Engine, config: &Config, data: &Dataset, positio
     let all = counts.iter().fold((0.0, 0.0), |a, c| (a.0 + c.0, a.1 + c.1));
     let rate = all.0 / f64::max(all.1, 1.0);
     let logit = |p: f64| (p / (1.0 - p)).ln();
-    engine.parameters_mut().edit_dense(|dense| {
+    engine.parameters_mut().edit(|dense, _| {
         for (weight, (clicks, shown)) in dense[place].iter_mut().zip(&counts) {
             // Shrunk to the mean rate as if that had been seen 50 times more.
             let own = (clicks + 50.0 * rate) / (shown + 50.0);

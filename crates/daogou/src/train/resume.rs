@@ -26,7 +26,7 @@ fn tensor(data: &[f32]) -> Tensor {
 
 fn insert(tensors: &mut BTreeMap<String, Tensor>, prefix: &str, parameters: &Parameters) {
     tensors.insert(format!("{prefix}.dense"), tensor(parameters.dense()));
-    for table in &parameters.tables {
+    for table in parameters.tables() {
         tensors.insert(format!("{prefix}.table.{}", table.name()), tensor(table.values()));
     }
 }
@@ -90,12 +90,14 @@ pub(super) fn load(
     };
     let mut restore = |prefix: &str, parameters: &mut Parameters| -> Result<()> {
         let mut outcome = Ok(());
-        parameters.edit_dense(|dense| outcome = fill(format!("{prefix}.dense"), dense));
-        outcome?;
-        for table in &mut parameters.tables {
-            fill(format!("{prefix}.table.{}", table.name()), table.values_mut())?;
-        }
-        Ok(())
+        parameters.edit(|dense, tables| {
+            outcome = fill(format!("{prefix}.dense"), dense).and_then(|()| {
+                tables.iter_mut().try_for_each(|table| {
+                    fill(format!("{prefix}.table.{}", table.name()), table.values_mut())
+                })
+            });
+        });
+        outcome
     };
     restore("last", engine.parameters_mut())?;
     if state["best"] == true {
