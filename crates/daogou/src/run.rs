@@ -6,15 +6,16 @@ use std::path::Path;
 use daogou_nn::{Parameters, Team};
 
 use crate::artifact::{Manifest, Provenance, Run, RunWriter, TensorView};
+use crate::calibrate::{CalibratedForward, Calibrations};
 use crate::data::store::Stored;
 use crate::data::{Dataset, Known, load_known};
 use crate::evaluate::{
-    Evaluation, Predictions, Ranking, TaskScores, built_lists, evaluate, ranking,
+    Evaluation, Predictions, Ranking, TaskScores, built_lists, effects, evaluate, ranking, reports,
 };
 use crate::list_maker::configured_weights;
 use crate::lists::{Heads, Weights};
 use crate::metrics::BootstrapOptions;
-use crate::models::{Level, Logits, Mode, Network, Shape, Source, predict};
+use crate::models::{Forward, Level, Logits, Mode, Network, Shape, Source, predict};
 use crate::rows::{self, Layout, Rows};
 use crate::schema::{Config, Role, TaskKind};
 use crate::train::{Round, Trained};
@@ -31,6 +32,8 @@ pub struct TrainedRun {
     pub network: Network,
     /// What it learned.
     pub parameters: Parameters,
+    /// How what the heads say becomes probabilities; fitted on the validation split.
+    pub calibrations: Calibrations,
     /// Users, items and how values become numbers.
     pub stored: Stored,
 }
@@ -48,14 +51,27 @@ fn tensors<'a>(network: &'a Network, parameters: &'a Parameters) -> Vec<TensorVi
 }
 
 impl TrainedRun {
-    /// A run from what training left.
+    /// A run from what training left, calibrated as `config` says: costs a forward pass over the validation split.
     pub fn new(config: &Config, trained: Trained, data: &Dataset) -> Self {
-        Self {
+        let mut run = Self {
             config: config.clone(),
             network: trained.network,
             parameters: trained.parameters,
+            calibrations: Calibrations::default(),
             stored: Stored::of(data, Shape::of(config, data)),
-        }
+        };
+        run.calibrate(data);
+        run
+    }
+
+    /// Fits the calibration of every head on the validation split of `data`, in place of what there was.
+    pub fn calibrate(&mut self, data: &Dataset) {
+        let valid = &data.split.valid;
+        let order: Vec<u32> = valid.clone().map(|r| r as u32).collect();
+        let mut team = Team::new(crate::train::threads(self.config.train.threads));
+        let logits = self.logits(&Source::from(data), &order, Mode::Evaluate, &mut team);
+        let offset = self.stored.shape.logit_offset;
+        self.calibrations = Calibrations::fit(&self.config, data, valid, &logits, offset);
     }
 
     /// Writes the run directory, all or nothing.
@@ -73,6 +89,7 @@ impl TrainedRun {
             }
             Ok(())
         })?;
+        self.calibrations.write(&mut run)?;
         run.model(tensors(&self.network, &self.parameters))?;
         run.finish(provenance)
     }
@@ -105,8 +122,9 @@ impl TrainedRun {
                 table.values_mut().copy_from_slice(values);
             }
         });
+        let calibrations = Calibrations::read(&run)?;
         let manifest = run.manifest().clone();
-        Ok((Self { config, network, parameters, stored }, manifest))
+        Ok((Self { config, network, parameters, calibrations, stored }, manifest))
     }
 
     /// What the run knows, to read a further log by.
@@ -119,7 +137,7 @@ impl TrainedRun {
         }
     }
 
-    /// Logits of every head for some requests.
+    /// The network's own logits of every head for some requests, not calibrated.
     pub fn logits(
         &self,
         source: &Source<'_>,
@@ -131,7 +149,15 @@ impl TrainedRun {
         predict((model, &self.parameters), (feed, heads), source, requests, mode, team)
     }
 
-    /// Answers of every head, as evaluation reads them.
+    /// Runs the network forward to calibrated logits, on a team of `threads`: whatever becomes a probability comes from
+    /// here.
+    pub fn forward(&self, threads: usize) -> CalibratedForward<'_> {
+        let Network { model, feed, heads } = &self.network;
+        let forward = Forward::new((model, &self.parameters), (feed, heads), threads);
+        CalibratedForward::new(forward, &self.calibrations)
+    }
+
+    /// Calibrated answers of every head, as evaluation reads them.
     pub fn predictions(
         &self,
         source: &Source<'_>,
@@ -139,16 +165,20 @@ impl TrainedRun {
         mode: Mode,
         team: &mut Team,
     ) -> Predictions {
-        let logits = self.logits(source, requests, mode, team);
+        self.answers(self.forward(team.size()).run(source, requests, mode, team))
+    }
+
+    /// Logits as evaluation reads them.
+    fn answers(&self, logits: &[Logits]) -> Predictions {
         let tasks = self
             .config
             .tasks
             .iter()
             .zip(logits)
             .map(|(task, logits)| match task.kind {
-                TaskKind::Binary => TaskScores::Logits(logits.values),
+                TaskKind::Binary => TaskScores::Logits(logits.values.clone()),
                 TaskKind::Distribution => {
-                    TaskScores::Mix { classes: logits.cols, shares: softmax_rows(&logits) }
+                    TaskScores::Mix { classes: logits.cols, shares: softmax_rows(logits) }
                 }
                 TaskKind::Share => {
                     TaskScores::Share(logits.values.iter().map(|&z| sigmoid(z)).collect())
@@ -198,6 +228,13 @@ impl TrainedRun {
         let order: Vec<u32> = requests.clone().map(|r| r as u32).collect();
         let predictions = self.predictions(&source, &order, Mode::Evaluate, &mut team);
         let mut evaluation = evaluate(&self.config, data, requests, &predictions, options)?;
+        evaluation.notes.extend(self.calibrations.notes.iter().cloned());
+        if !self.calibrations.is_identity() {
+            let raw = self.answers(&self.logits(&source, &order, Mode::Evaluate, &mut team));
+            let without = BootstrapOptions { replicates: 0, ..*options };
+            let before = reports(&self.config, data, requests, &raw, &without)?;
+            evaluation.calibration = effects(&self.calibrations, &before, &evaluation.tasks);
+        }
         let Ok(weights) = configured_weights(self) else { return Ok(evaluation) };
         if self.config.task_of(Role::Click).is_some() {
             let scores = self.utility(&source, &order, &weights, &mut team)?;
@@ -230,7 +267,8 @@ impl TrainedRun {
         weights: &Weights,
         team: &mut Team,
     ) -> Result<Vec<f32>> {
-        let logits = self.logits(source, requests, Mode::Serve, team);
+        let mut forward = self.forward(team.size());
+        let logits = forward.run(source, requests, Mode::Serve, team);
         let of_role = |role| -> Option<Vec<f32>> {
             let values = &logits[self.config.task_of(role)?].values;
             Some(values.iter().map(|&z| sigmoid(z)).collect())
@@ -318,7 +356,12 @@ impl TrainedRun {
                 let data = load_known(&config, Path::new("."), self.known()).map_err(name_input)?;
                 let source = Source::from(&data);
                 let order: Vec<u32> = (0..data.requests.len() as u32).collect();
-                let heads = self.logits(&source, &order, Mode::Serve, &mut team);
+                let mut forward = self.forward(team.size());
+                let heads = if logits {
+                    &self.logits(&source, &order, Mode::Serve, &mut team)[..]
+                } else {
+                    forward.run(&source, &order, Mode::Serve, &mut team)
+                };
                 let mut answers: Vec<Vec<f32>> = vec![Vec::new(); lines];
                 for (head, task) in heads.iter().zip(&self.config.tasks) {
                     let values = match (logits, task.kind) {
