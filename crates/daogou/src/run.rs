@@ -357,11 +357,10 @@ impl TrainedRun {
                 let source = Source::from(&data);
                 let order: Vec<u32> = (0..data.requests.len() as u32).collect();
                 let mut forward = self.forward(team.size());
-                let heads = if logits {
-                    &self.logits(&source, &order, Mode::Serve, &mut team)[..]
-                } else {
-                    forward.run(&source, &order, Mode::Serve, &mut team)
-                };
+                if logits {
+                    forward = forward.uncalibrated();
+                }
+                let heads = forward.run(&source, &order, Mode::Serve, &mut team);
                 let mut answers: Vec<Vec<f32>> = vec![Vec::new(); lines];
                 for (head, task) in heads.iter().zip(&self.config.tasks) {
                     let values = match (logits, task.kind) {

@@ -8,16 +8,21 @@ use crate::models::{Forward, Logits, Mode, Source};
 /// A [`Forward`] whose logits are calibrated: what probabilities that are shown, multiplied or measured are made from.
 pub struct CalibratedForward<'a> {
     forward: Forward<'a>,
-    calibrations: &'a Calibrations,
+    calibrations: Option<&'a Calibrations>,
 }
 
 impl<'a> CalibratedForward<'a> {
     /// Adds calibration to a network's answers.
     pub fn new(forward: Forward<'a>, calibrations: &'a Calibrations) -> Self {
-        Self { forward, calibrations }
+        Self { forward, calibrations: Some(calibrations) }
     }
 
-    /// Calibrated logits of every head for some requests: see [`Forward::run`]. Allocates nothing more.
+    /// The same without calibration, for those who ask for the network's own logits.
+    pub fn uncalibrated(self) -> Self {
+        Self { calibrations: None, ..self }
+    }
+
+    /// Logits of every head for some requests: see [`Forward::run`]. Allocates nothing more.
     pub fn run(
         &mut self,
         source: &Source<'_>,
@@ -26,7 +31,9 @@ impl<'a> CalibratedForward<'a> {
         team: &mut Team,
     ) -> &[Logits] {
         let logits = self.forward.run(source, requests, mode, team);
-        self.calibrations.apply(source, requests, mode, logits);
+        if let Some(calibrations) = self.calibrations {
+            calibrations.apply(source, requests, mode, logits);
+        }
         logits
     }
 }

@@ -47,7 +47,7 @@ pub struct Calibrations {
     /// Why a head is not calibrated, or not as asked.
     pub notes: Vec<String>,
     /// The head whose logits carry the offset of negative sampling, if one does.
-    sampled: Option<usize>,
+    pub(super) sampled: Option<usize>,
 }
 
 impl Calibrations {
@@ -57,6 +57,11 @@ impl Calibrations {
     ///
     /// Click and other yes-or-no tasks are fitted on all impressions, a purchase after a click on clicked ones, mixes and
     /// shares on requests with a label, weighted by its events. Costs some tens of passes over the logits.
+    ///
+    /// CTCVR is the product of two calibrated factors and has no map of its own: CVR is P(purchase | click, x), so the
+    /// product is right wherever both factors are, and a CVR map fitted to the product would move the click head's error
+    /// into CVR. What fitting the factors one by one can leave in the total of the product is the covariance of the
+    /// click head's error with pCVR.
     pub fn fit(
         config: &Config,
         data: &Dataset,
@@ -196,7 +201,10 @@ fn share_rows(
 }
 
 /// The freest map that the rows can bear, and what to say about it.
-fn by_evidence(rows: &[Observed], method: CalibrationMethod) -> (Calibration, Option<String>) {
+pub(super) fn by_evidence(
+    rows: &[Observed],
+    method: CalibrationMethod,
+) -> (Calibration, Option<String>) {
     let (mut positives, mut negatives) = (0.0, 0.0);
     for row in rows {
         positives += f64::from(row.weight * row.target);

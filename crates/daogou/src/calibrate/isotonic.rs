@@ -215,7 +215,7 @@ mod tests {
             rows in prop::collection::vec((-300i16..300, prop::bool::ANY), 0..400),
         ) {
             let rows: Vec<Observed> =
-                rows.iter().map(|&(z, t)| row(f32::from(z) * 0.01, f32::from(u8::from(t)))).collect();
+                rows.iter().map(|&(z, t)| row(f32::from(z) * 0.01, f32::from(t))).collect();
             let both = rows.iter().any(|r| r.target == 1.0) && rows.iter().any(|r| r.target == 0.0);
             let map = fit(&rows);
             prop_assert_eq!(map.is_some(), both);
@@ -231,7 +231,7 @@ mod tests {
             .map(|_| {
                 let z = 1.2 * rng.normal() - 2.0;
                 let yes = rng.uniform() < sigmoid(truth(z));
-                row(z as f32, f32::from(u8::from(yes)))
+                row(z as f32, f32::from(yes))
             })
             .collect();
         let map = fit(&rows).unwrap();

@@ -14,6 +14,8 @@ mod heads;
 mod isotonic;
 mod platt;
 mod temperature;
+#[cfg(test)]
+mod tests;
 
 pub use forward::CalibratedForward;
 pub use heads::{Calibrations, HeadCalibration};
