@@ -2,6 +2,7 @@
 
 pub mod artifact;
 pub mod bench;
+pub mod calibrate;
 mod civil;
 pub mod data;
 pub mod error;

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use daogou_nn::Team;
 
+use crate::calibrate::CalibratedForward;
 use crate::data::timeline::history_ends;
 use crate::data::{
     Catalogue, Column, Dataset, FieldKind, Impressions, Requests, Seen, SideTable, Timelines,
 };
 use crate::lists::{Candidates, Heads, Objective, Scratch, Weights, builder, utility_scale};
 use crate::metrics::distribution::log_softmax;
-use crate::models::{Forward, Level, Logits, Mode, Source};
+use crate::models::{Level, Logits, Mode, Source};
 use crate::run::{TrainedRun, sigmoid};
 use crate::schema::{Role, Side, TaskKind};
 use crate::{Error, Result};
@@ -65,7 +66,7 @@ pub(crate) struct ListMaker<'a> {
     run: &'a TrainedRun,
     shop: Shop<'a>,
     seen: Vec<&'a Seen>,
-    forward: Forward<'a>,
+    forward: CalibratedForward<'a>,
     requests: Requests,
     chunks: Vec<u32>,
     impressions: Impressions,
@@ -117,16 +118,11 @@ impl<'a> ListMaker<'a> {
         if items.is_empty() {
             return Err(Error::data("no item is left to show").with_hint("exclude fewer items"));
         }
-        let network = &run.network;
         let chunks = items.len().div_ceil(CHUNK);
         let of_items = |i: &u32| *i as usize;
         let catalogue = shop.catalogue;
         Ok(Self {
-            forward: Forward::new(
-                (&network.model, &run.parameters),
-                (&network.feed, &network.heads),
-                threads,
-            ),
+            forward: run.forward(threads),
             requests: Requests {
                 offsets: (0..=chunks).map(|c| (c * CHUNK).min(items.len()) as u32).collect(),
                 ..Requests::default()

@@ -6,15 +6,17 @@ use std::path::Path;
 use daogou_nn::{Parameters, Team};
 
 use crate::artifact::{Manifest, Provenance, Run, RunWriter, TensorView};
+use crate::calibrate::{CalibratedForward, Calibrations};
 use crate::data::store::Stored;
 use crate::data::{Dataset, Known};
 use crate::evaluate::{
-    EvaluateOptions, Evaluation, Predictions, Ranking, TaskScores, built_lists, evaluate, ranking,
+    EvaluateOptions, Evaluation, Predictions, Ranking, TaskScores, built_lists, effects, evaluate,
+    ranking, reports,
 };
 use crate::list_maker::configured_weights;
 use crate::lists::{Heads, Weights};
 use crate::metrics::BootstrapOptions;
-use crate::models::{Logits, Mode, Network, Shape, Source, predict};
+use crate::models::{Forward, Logits, Mode, Network, Shape, Source, predict};
 use crate::schema::{Config, Role, TaskKind};
 use crate::train::{Round, Trained};
 use crate::{Error, Result};
@@ -30,6 +32,8 @@ pub struct TrainedRun {
     pub network: Network,
     /// What it learned.
     pub parameters: Parameters,
+    /// How what the heads say becomes probabilities; fitted on the validation split.
+    pub calibrations: Calibrations,
     /// Users, items and how values become numbers.
     pub stored: Stored,
 }
@@ -47,14 +51,27 @@ fn tensors<'a>(network: &'a Network, parameters: &'a Parameters) -> Vec<TensorVi
 }
 
 impl TrainedRun {
-    /// A run from what training left.
+    /// A run from what training left, calibrated as `config` says: costs a forward pass over the validation split.
     pub fn new(config: &Config, trained: Trained, data: &Dataset) -> Self {
-        Self {
+        let mut run = Self {
             config: config.clone(),
             network: trained.network,
             parameters: trained.parameters,
+            calibrations: Calibrations::default(),
             stored: Stored::of(data, Shape::of(config, data)),
-        }
+        };
+        run.calibrate(data);
+        run
+    }
+
+    /// Fits the calibration of every head on the validation split of `data`, in place of what there was.
+    pub fn calibrate(&mut self, data: &Dataset) {
+        let valid = &data.split.valid;
+        let order: Vec<u32> = valid.clone().map(|r| r as u32).collect();
+        let mut team = Team::new(crate::train::threads(self.config.train.threads));
+        let logits = self.logits(&Source::from(data), &order, Mode::Evaluate, &mut team);
+        let offset = self.stored.shape.logit_offset;
+        self.calibrations = Calibrations::fit(&self.config, data, valid, &logits, offset);
     }
 
     /// Writes the run directory, all or nothing.
@@ -72,6 +89,7 @@ impl TrainedRun {
             }
             Ok(())
         })?;
+        self.calibrations.write(&mut run)?;
         run.model(tensors(&self.network, &self.parameters))?;
         run.finish(provenance)
     }
@@ -104,8 +122,9 @@ impl TrainedRun {
                 table.values_mut().copy_from_slice(values);
             }
         });
+        let calibrations = Calibrations::read(&run)?;
         let manifest = run.manifest().clone();
-        Ok((Self { config, network, parameters, stored }, manifest))
+        Ok((Self { config, network, parameters, calibrations, stored }, manifest))
     }
 
     /// What the run knows, to read a further log by.
@@ -118,7 +137,7 @@ impl TrainedRun {
         }
     }
 
-    /// Logits of every head for some requests.
+    /// The network's own logits of every head for some requests, not calibrated.
     pub fn logits(
         &self,
         source: &Source<'_>,
@@ -130,7 +149,15 @@ impl TrainedRun {
         predict((model, &self.parameters), (feed, heads), source, requests, mode, team)
     }
 
-    /// Answers of every head, as evaluation reads them.
+    /// Runs the network forward to calibrated logits, on a team of `threads`: whatever becomes a probability comes from
+    /// here.
+    pub fn forward(&self, threads: usize) -> CalibratedForward<'_> {
+        let Network { model, feed, heads } = &self.network;
+        let forward = Forward::new((model, &self.parameters), (feed, heads), threads);
+        CalibratedForward::new(forward, &self.calibrations)
+    }
+
+    /// Calibrated answers of every head, as evaluation reads them.
     pub fn predictions(
         &self,
         source: &Source<'_>,
@@ -138,16 +165,20 @@ impl TrainedRun {
         mode: Mode,
         team: &mut Team,
     ) -> Predictions {
-        let logits = self.logits(source, requests, mode, team);
+        self.answers(self.forward(team.size()).run(source, requests, mode, team))
+    }
+
+    /// Logits as evaluation reads them.
+    fn answers(&self, logits: &[Logits]) -> Predictions {
         let tasks = self
             .config
             .tasks
             .iter()
             .zip(logits)
             .map(|(task, logits)| match task.kind {
-                TaskKind::Binary => TaskScores::Logits(logits.values),
+                TaskKind::Binary => TaskScores::Logits(logits.values.clone()),
                 TaskKind::Distribution => {
-                    TaskScores::Mix { classes: logits.cols, shares: softmax_rows(&logits) }
+                    TaskScores::Mix { classes: logits.cols, shares: softmax_rows(logits) }
                 }
                 TaskKind::Share => {
                     TaskScores::Share(logits.values.iter().map(|&z| sigmoid(z)).collect())
@@ -184,6 +215,13 @@ impl TrainedRun {
         let predictions = self.predictions(&source, &order, Mode::Evaluate, &mut team);
         let mut evaluation =
             evaluate(&self.config, data, requests, &predictions, &options.bootstrap)?;
+        evaluation.notes.extend(self.calibrations.notes.iter().cloned());
+        if !self.calibrations.is_identity() {
+            let raw = self.answers(&self.logits(&source, &order, Mode::Evaluate, &mut team));
+            let without = BootstrapOptions { replicates: 0, ..options.bootstrap };
+            let before = reports(&self.config, data, requests, &raw, &without)?;
+            evaluation.calibration = effects(&self.calibrations, &before, &evaluation.tasks);
+        }
         let Ok(weights) = configured_weights(self) else { return Ok(evaluation) };
         if self.config.task_of(Role::Click).is_some() {
             let scores = self.utility(&source, &order, &weights, &mut team)?;
@@ -216,7 +254,8 @@ impl TrainedRun {
         weights: &Weights,
         team: &mut Team,
     ) -> Result<Vec<f32>> {
-        let logits = self.logits(source, requests, Mode::Serve, team);
+        let mut forward = self.forward(team.size());
+        let logits = forward.run(source, requests, Mode::Serve, team);
         let of_role = |role| -> Option<Vec<f32>> {
             let values = &logits[self.config.task_of(role)?].values;
             Some(values.iter().map(|&z| sigmoid(z)).collect())

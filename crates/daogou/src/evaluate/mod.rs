@@ -2,6 +2,7 @@
 
 mod baselines;
 mod built;
+mod calibrated;
 mod lists;
 pub mod table;
 
@@ -12,6 +13,8 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use baselines::MIX_PRIOR;
 pub(crate) use built::built_lists;
+pub use calibrated::CalibrationEffect;
+pub(crate) use calibrated::effects;
 pub use lists::{Ranking, ranking};
 
 use crate::Result;
@@ -75,6 +78,9 @@ pub struct Evaluation {
     /// By baseline: rankings of logged lists.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub list_baselines: BTreeMap<String, ListReport>,
+    /// By report of [`Evaluation::tasks`]: what calibration changed. Empty where nothing is calibrated.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub calibration: BTreeMap<String, CalibrationEffect>,
     /// What a reader should know.
     pub notes: Vec<String>,
 }
@@ -139,11 +145,12 @@ pub fn evaluate(
         lists: Lists::default(),
         baselines,
         list_baselines: BTreeMap::new(),
+        calibration: BTreeMap::new(),
         notes: data.report.notes.clone(),
     })
 }
 
-fn reports(
+pub(crate) fn reports(
     config: &Config,
     data: &Dataset,
     requests: &Range<usize>,
@@ -253,7 +260,7 @@ fn some_reports(
 }
 
 /// Request of each answered row: each request once, or once per impression.
-fn rows_of(data: &Dataset, requests: &Range<usize>, per_request: bool) -> Vec<usize> {
+pub(crate) fn rows_of(data: &Dataset, requests: &Range<usize>, per_request: bool) -> Vec<usize> {
     if per_request {
         return requests.clone().collect();
     }
@@ -264,7 +271,7 @@ fn rows_of(data: &Dataset, requests: &Range<usize>, per_request: bool) -> Vec<us
 }
 
 /// Targets, weights and users of a distribution task, by answered row.
-fn mix_targets(
+pub(crate) fn mix_targets(
     data: &Dataset,
     requests: &Range<usize>,
     task: usize,

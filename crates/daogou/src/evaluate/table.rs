@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::{Evaluation, TaskReport};
+use super::{CalibrationEffect, Evaluation, TaskReport};
 use crate::metrics::{BinaryReport, Intervals, ListReport};
 
 fn number(value: Option<f64>, digits: usize) -> String {
@@ -28,6 +28,11 @@ fn binary_row(out: &mut String, name: &str, r: &BinaryReport) {
     );
 }
 
+/// Name of a report as a reader meets it: `purchase (all)` for its CTCVR.
+fn shown_name(name: &str) -> String {
+    name.strip_suffix("_ctcvr").map_or_else(|| name.to_string(), |task| format!("{task} (all)"))
+}
+
 /// Reports of one task by baseline.
 fn base_of<'a>(
     evaluation: &'a Evaluation,
@@ -35,6 +40,31 @@ fn base_of<'a>(
 ) -> impl Iterator<Item = (&'a str, &'a TaskReport)> {
     let found = evaluation.baselines.iter();
     found.filter_map(move |(name, reports)| reports.get(task).map(|r| (name.as_str(), r)))
+}
+
+/// What calibration changed, task by task.
+fn calibration_rows(out: &mut String, effects: &BTreeMap<String, CalibrationEffect>) {
+    if effects.is_empty() {
+        return;
+    }
+    let _ = writeln!(
+        out,
+        "\n  {:<17}{:<12}{:>15}{:>17}{:>17}",
+        "calibration", "by", "PCOC", "ECE", "loss"
+    );
+    let change =
+        |before, after, digits| format!("{} → {}", number(before, digits), number(after, digits));
+    for (name, e) in effects {
+        let _ = writeln!(
+            out,
+            "  {:<17}{:<12}{:>15}{:>17}{:>17}",
+            shown_name(name),
+            e.method,
+            change(e.pcoc_before, e.pcoc_after, 3),
+            change(e.ece_before, e.ece_after, 4),
+            change(e.loss_before, e.loss_after, 4),
+        );
+    }
 }
 
 /// Lists built from the catalogue, the model's first: each list by itself, then all of them together.
@@ -102,9 +132,7 @@ pub fn table(evaluation: &Evaluation) -> String {
     }
     for (name, report) in binaries() {
         let TaskReport::Binary(r) = report else { continue };
-        let what =
-            name.strip_suffix("_ctcvr").map_or_else(|| name.clone(), |n| format!("{n} (all)"));
-        binary_row(&mut out, &what, r);
+        binary_row(&mut out, &shown_name(name), r);
         for (baseline, report) in base_of(evaluation, name) {
             if let TaskReport::Binary(r) = report {
                 binary_row(&mut out, &format!("  · {baseline}"), r);
@@ -158,6 +186,7 @@ pub fn table(evaluation: &Evaluation) -> String {
             }
         }
     }
+    calibration_rows(&mut out, &evaluation.calibration);
     if let Some(lists) = &evaluation.lists.order {
         let _ = writeln!(
             out,

@@ -90,7 +90,7 @@ impl<'a> Forward<'a> {
         requests: &[u32],
         mode: Mode,
         team: &mut Team,
-    ) -> &[Logits] {
+    ) -> &mut [Logits] {
         let Self { model, parameters, feed, heads, workers, jobs, logits } = self;
         assert!(team.size() <= workers.len(), "each member of the team has its own memory");
         let mut used = 0;

@@ -9,7 +9,7 @@ use daogou_nn::Team;
 use self::output::{Format, Output, Part};
 use crate::artifact::NewFile;
 use crate::data::Stream;
-use crate::models::{Forward, Level, Mode};
+use crate::models::{Level, Mode};
 use crate::rows::{self, Layout, Rows};
 use crate::run::{TrainedRun, sigmoid, softmax_rows};
 use crate::schema::TaskKind;
@@ -75,12 +75,10 @@ impl TrainedRun {
         }
         let mut stream = Stream::new(&self.config, &self.stored, &reader)?;
         let mut team = Team::new(crate::train::threads(self.config.train.threads));
-        let network = &self.network;
-        let mut forward = Forward::new(
-            (&network.model, &self.parameters),
-            (&network.feed, &network.heads),
-            team.size(),
-        );
+        let mut forward = self.forward(team.size());
+        if options.logits {
+            forward = forward.uncalibrated();
+        }
         let file = NewFile::create(output)?;
         let mut out = Output::new(&file, format, (&names, reader.types()), &added)?;
         let mut part = Part::new(reader.has_objects() && format.keeps_objects());

@@ -8,11 +8,20 @@ use serde_json::{Map, Value};
 use super::config::Config;
 
 /// Sections in reading order.
-const SECTIONS: [&str; 8] =
-    ["data", "columns", "feature", "task", "model", "loss_weighting", "train", "lists"];
+const SECTIONS: [&str; 9] = [
+    "data",
+    "columns",
+    "feature",
+    "task",
+    "model",
+    "loss_weighting",
+    "train",
+    "calibration",
+    "lists",
+];
 
 /// Sections whose keys are left out where they equal the default; the others say what the log means and are complete.
-const PRUNED: [&str; 5] = ["data", "model", "loss_weighting", "train", "lists"];
+const PRUNED: [&str; 6] = ["data", "model", "loss_weighting", "train", "calibration", "lists"];
 
 impl Config {
     /// This configuration as TOML with comments. `header` stands at the top; each of `comments` is a dotted place

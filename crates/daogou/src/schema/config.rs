@@ -31,6 +31,9 @@ pub struct Config {
     /// How it is trained.
     #[serde(default)]
     pub train: TrainConfig,
+    /// How its probabilities are made to agree with what was observed.
+    #[serde(default)]
+    pub calibration: CalibrationConfig,
     /// How lists are built.
     #[serde(default)]
     pub lists: ListsConfig,
@@ -722,6 +725,35 @@ pub enum Schedule {
     Linear,
     /// Down to 0, as half a cosine.
     Cosine,
+}
+
+/// `[calibration]`: after training, on the validation split.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct CalibrationConfig {
+    /// The form of the correction: `auto`, `none`, `platt` or `isotonic`. Too few positives or negatives on validation
+    /// give a simpler form or none, with a note.
+    pub method: CalibrationMethod,
+}
+
+impl Default for CalibrationConfig {
+    fn default() -> Self {
+        Self { method: CalibrationMethod::Auto }
+    }
+}
+
+/// How a yes-or-no or share head is calibrated; a mix gets a temperature unless it is `none`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CalibrationMethod {
+    /// Isotonic above 50,000 positives and negatives on validation, else Platt's.
+    Auto,
+    /// Not at all.
+    None,
+    /// A slope and a shift of the logit (Platt 1999).
+    Platt,
+    /// Any increasing map (Zadrozny and Elkan 2002); from 1,000 positives and negatives.
+    Isotonic,
 }
 
 /// `[lists]`.

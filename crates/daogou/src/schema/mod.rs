@@ -6,8 +6,8 @@ pub mod config;
 pub mod infer;
 
 pub use config::{
-    Backbone, Columns, Config, DataConfig, DenseOptimizer, EventsConfig, Feature, FeatureType,
-    HistoryPooling, LabelSource, ListsConfig, LossWeighting, ModelConfig, ModelKind,
-    NegativeSampling, Negatives, PurchaseObjective, Role, Schedule, Side, SplitConfig, SplitMethod,
-    TableOptimizer, Task, TaskKind, TrainConfig, Transform,
+    Backbone, CalibrationConfig, CalibrationMethod, Columns, Config, DataConfig, DenseOptimizer,
+    EventsConfig, Feature, FeatureType, HistoryPooling, LabelSource, ListsConfig, LossWeighting,
+    ModelConfig, ModelKind, NegativeSampling, Negatives, PurchaseObjective, Role, Schedule, Side,
+    SplitConfig, SplitMethod, TableOptimizer, Task, TaskKind, TrainConfig, Transform,
 };

@@ -5,7 +5,9 @@ use crate::metrics::auc::{auc, auc_by_group, dense_groups, gauc, pr_auc};
 use crate::metrics::bootstrap::{
     BootstrapOptions, Intervals, RankedRows, Replicates, block_sums, for_each_block,
 };
-use crate::metrics::calibration::{BINS, ece, max_calibration_error, pcoc, reliability};
+use crate::metrics::calibration::{
+    BINS, ReliabilityBin, ece, max_calibration_error, pcoc, reliability,
+};
 use crate::metrics::logloss::{loss_and_probability, loss_of_probability, normalised_entropy};
 use crate::metrics::order::ScoreOrder;
 use crate::{Error, Result};
@@ -42,6 +44,9 @@ pub struct BinaryReport {
     pub ece: Option<f64>,
     /// [`max_calibration_error`] over the same bins.
     pub ece_max: Option<f64>,
+    /// [`reliability`] by these bins, lowest predictions first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reliability: Vec<ReliabilityBin>,
     /// Mean of `(p̂ − y)²`.
     pub brier: Option<f64>,
     /// Rows.
@@ -130,6 +135,7 @@ impl BinaryReport {
             pcoc,
             ece: ece(&bins),
             ece_max: max_calibration_error(&bins),
+            reliability: bins,
             brier,
             n: n as u64,
             positives: sums[1] as u64,
