@@ -170,8 +170,13 @@ pub fn recommend(run: &TrainedRun, ask: &Ask, team: &mut Team) -> Result<Recomme
         .map(|&i| f32::from(u8::from(!stored.seen.contains(user, i))))
         .collect();
     let tie_break: Vec<u64> = impressions.item.iter().map(|&i| u64::from(i)).collect();
-    let candidates =
-        Candidates { utility: &utility, category: &category, novel: &novel, tie_break: &tie_break };
+    let candidates = Candidates {
+        utility: &utility,
+        category: &category,
+        novel: &novel,
+        tie_break: &tie_break,
+        ..Candidates::default()
+    };
     let objective = Objective {
         k,
         lambda_diversity: if mix.is_empty() { 0.0 } else { lambda_diversity },

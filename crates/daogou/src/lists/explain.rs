@@ -127,6 +127,7 @@ mod tests {
             category: &[0, 1, 0, u16::MAX],
             novel: &[0.0, 1.0, 1.0, 0.0],
             tie_break: &[0, 1, 2, 3],
+            ..Candidates::default()
         };
         let (lambda_diversity, lambda_novelty) = weights.lambdas(1.0);
         let objective = Objective {
@@ -162,7 +163,7 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_null() {
-        let candidates = Candidates { utility: &[1.0], category: &[], novel: &[], tie_break: &[0] };
+        let candidates = Candidates { utility: &[1.0], tie_break: &[0], ..Candidates::default() };
         let objective = Objective {
             k: 1,
             lambda_diversity: 0.0,
