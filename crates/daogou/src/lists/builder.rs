@@ -43,8 +43,8 @@ pub struct Scratch {
     pub(super) listed: Vec<bool>,
     /// Utility between 0 and 1, or what is made of it.
     pub(super) relevance: Vec<f32>,
-    /// One over the length of each vector.
-    pub(super) scale: Vec<f32>,
+    /// Vectors of length 1, rearranged.
+    pub(super) panels: Vec<f32>,
     /// Similarity of one candidate to all.
     pub(super) row: Vec<f32>,
     /// What a builder maximises in its next step.

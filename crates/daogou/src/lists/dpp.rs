@@ -55,9 +55,9 @@ impl ListBuilder for Dpp {
                 self.relevance
             )));
         }
-        let Scratch { relevance: r, scale, row, scores, closest: left, cholesky, .. } = scratch;
+        let Scratch { relevance: r, panels, row, scores, closest: left, cholesky, .. } = scratch;
         let n = candidates.len();
-        let similarity = Similarity::new(candidates, scale)?;
+        let similarity = Similarity::new(candidates, panels)?;
         // Squared qualities, over that of the best candidate: only their ratios matter, and none overflows.
         relevance(candidates, r);
         let theta = (self.relevance / (2.0 * (1.0 - self.relevance))) as f32;

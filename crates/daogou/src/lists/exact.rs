@@ -15,11 +15,10 @@ use crate::{Error, Result};
 /// F(S*)     = max over v of f_G[K][v] − λ_n K (ν* − v/K)₊²
 /// ```
 ///
-/// More novelty than wanted is worth nothing, so all `v ≥ ν* K` share one state. Without the novelty term [`Greedy`] is
-/// optimal, and is what runs. Sets of equal value are told apart by [`Candidates::tie_break`] within a cell and by the
+/// Without the novelty term [`Greedy`] is optimal, and is what runs. Sets of equal value are told apart by [`Candidates::tie_break`] within a cell and by the
 /// numbers of the categories across cells.
 ///
-/// O(N) for the cells and at most O(C K⁴ ν*) for the table, whose inner loop is a maximum of rows: tens of microseconds
+/// O(N) for the cells and at most O(C K⁴) for the table, whose inner loop is an elementwise maximum: tens of microseconds
 /// for K = 10, milliseconds for K = 50.
 ///
 /// Errors, beside those of [`Objective::check`]: novelty that counts and is a proper fraction.
@@ -37,7 +36,7 @@ pub struct FrontierPoint {
     pub list: Vec<u32>,
 }
 
-/// For every number of novel items that a list of K can have, the best such list, from one table. O(C K⁵).
+/// For every number of novel items that a list of K can have, the best such list, from one table: O(N + C K⁴).
 ///
 /// This is the price of novelty, as a curve. It need not be concave, so a weight on novelty may not reach all of it.
 ///
@@ -51,7 +50,7 @@ pub fn novelty_frontier(
     expect_binary_novelty(candidates)?;
     let k = objective.k.min(candidates.len());
     let Scratch { cells, calibration, table, .. } = scratch;
-    table.fill(candidates, objective, k, k, cells, calibration);
+    table.fill(candidates, objective, k, cells, calibration);
     let reachable = (0..=k).filter(|&novel| table.best(novel) > f64::NEG_INFINITY);
     Ok(reachable
         .map(|novel| {
@@ -94,11 +93,10 @@ impl ListBuilder for Exact {
         expect_binary_novelty(candidates)?;
         list.clear();
         let k = objective.k.min(candidates.len());
-        let enough = (objective.wanted_novelty * objective.k as f64).ceil() as usize;
         let Scratch { cells, calibration, table, .. } = scratch;
-        table.fill(candidates, objective, k, enough.min(k), cells, calibration);
+        table.fill(candidates, objective, k, cells, calibration);
         let value = |novel: usize| table.best(novel) + objective.novelty_term(novel as f64);
-        let best = (0..=enough.min(k)).reduce(|a, b| if value(b) > value(a) { b } else { a });
+        let best = (0..=k).reduce(|a, b| if value(b) > value(a) { b } else { a });
         table.trace(best.unwrap_or(0), cells, calibration, list);
         list.sort_unstable_by(|&a, &b| candidates.by_utility(a, b));
         Ok(())
@@ -108,31 +106,29 @@ impl ListBuilder for Exact {
 /// `f_g[k][v]` for every group `g`. Choices are not stored: going back, a value is recognised by computing it again.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Table {
-    /// Plane `g` holds the sets of groups below `g`, one row per size.
+    /// Plane `g` holds the sets of groups below `g`: row `k`, column `v`, both from 0 to K.
     values: Vec<f64>,
     /// `P`: one row per cell, for 0 to K items.
     prefix: Vec<f64>,
     groups: usize,
-    k: usize,
-    /// The last state of novelty: this many novel items or more.
-    enough: usize,
+    /// K + 1.
+    width: usize,
 }
 
 impl Table {
-    /// Fills cells, calibration and table for sets of `k`, telling novelty apart up to `enough`.
+    /// Fills cells, calibration and table for sets of `k`.
     fn fill(
         &mut self,
         candidates: &Candidates<'_>,
         objective: &Objective<'_>,
         k: usize,
-        enough: usize,
         cells: &mut Cells,
         calibration: &mut Calibration,
     ) {
         cells.fill(candidates, objective, true);
         cells.keep_best(k, candidates);
         calibration.fill(objective, k);
-        (self.groups, self.k, self.enough) = (objective.groups(), k, enough);
+        (self.groups, self.width) = (objective.groups(), k + 1);
         self.prefix.clear();
         for cell in 0..cells.len() {
             let mut sum = 0.0;
@@ -141,10 +137,11 @@ impl Table {
                 sum += f64::from(candidates.utility[i as usize]);
                 sum
             }));
-            self.prefix.resize((cell + 1) * (k + 1), f64::NEG_INFINITY);
+            self.prefix.resize((cell + 1) * self.width, f64::NEG_INFINITY);
         }
+        let plane = self.width * self.width;
         self.values.clear();
-        self.values.resize((self.groups + 1) * self.plane(), f64::NEG_INFINITY);
+        self.values.resize((self.groups + 1) * plane, f64::NEG_INFINITY);
         self.values[0] = 0.0;
         // Size of the largest set so far: beyond it all is impossible.
         let mut most = 0;
@@ -155,89 +152,60 @@ impl Table {
         }
     }
 
-    fn width(&self) -> usize {
-        self.enough + 1
-    }
-
-    fn plane(&self) -> usize {
-        (self.k + 1) * self.width()
-    }
-
     /// What `old` and `novel` items of a group are worth.
     #[inline]
     fn worth(&self, group: usize, old: usize, novel: usize, calibration: &[f64]) -> f64 {
-        let cell = 2 * group * (self.k + 1);
-        self.prefix[cell + old] + self.prefix[cell + self.k + 1 + novel] + calibration[old + novel]
+        let cell = 2 * group * self.width;
+        self.prefix[cell + old] + self.prefix[cell + self.width + novel] + calibration[old + novel]
     }
 
-    /// Plane `group + 1` from plane `group`.
+    /// Plane `group + 1` from plane `group`, whose sets have up to `most` items.
     fn extend(&mut self, group: usize, sizes: [usize; 2], most: usize, calibration: &[f64]) {
-        let (k, enough, width, plane) = (self.k, self.enough, self.width(), self.plane());
+        let (k, plane) = (self.width - 1, self.width * self.width);
         for novel in 0..=sizes[1].min(k) {
-            // Fewer than `rise` more novel items reach the last state, all above it are there already.
-            let rise = novel.min(enough);
             for old in 0..=sizes[0].min(k - novel) {
+                let added = old + novel;
                 let worth = self.worth(group, old, novel, calibration);
                 let (before, after) = self.values.split_at_mut((group + 1) * plane);
-                let before = &before[group * plane..];
-                for size in 0..=most.min(k - old - novel) {
-                    let from = &before[size * width..][..width];
-                    let to = &mut after[(size + old + novel) * width..][..width];
-                    for (to, from) in to[rise..].iter_mut().zip(from) {
-                        *to = to.max(from + worth);
-                    }
-                    for from in &from[width - rise..] {
-                        to[enough] = to[enough].max(from + worth);
-                    }
+                // More items and more novel ones are one shift of the plane: a set has no more novel items than items,
+                // so none is shifted beyond the end of its row.
+                let rows = most.min(k - added) + 1;
+                let from = &before[group * plane..][..rows * self.width - novel];
+                let to = &mut after[added * self.width + novel..];
+                for (to, from) in to.iter_mut().zip(from) {
+                    let value = from + worth;
+                    *to = if value > *to { value } else { *to };
                 }
             }
         }
     }
 
-    /// Value of the best set of K with this many novel items, or of `enough` and more.
+    fn at(&self, group: usize, size: usize, novel: usize) -> f64 {
+        self.values[(group * self.width + size) * self.width + novel]
+    }
+
+    /// Value of the best set of K with this many novel items, −∞ if there is none.
     fn best(&self, novel: usize) -> f64 {
-        self.values[self.groups * self.plane() + self.k * self.width() + novel]
+        self.at(self.groups, self.width - 1, novel)
     }
 
     /// Appends the set behind [`Table::best`], in no particular order.
-    fn trace(&self, novelty: usize, cells: &Cells, calibration: &Calibration, list: &mut Vec<u32>) {
-        let (mut size, mut state) = (self.k, novelty);
+    fn trace(&self, novel: usize, cells: &Cells, calibration: &Calibration, list: &mut Vec<u32>) {
+        let (mut size, mut left) = (self.width - 1, novel);
         for group in (0..self.groups).rev() {
-            let (old, novel, from) = self.choice(group, size, state, cells, calibration.of(group));
-            list.extend(&cells.members(2 * group)[..old]);
-            list.extend(&cells.members(2 * group + 1)[..novel]);
-            (size, state) = (size - old - novel, from);
+            let [olds, novels] = [0, 1].map(|novel| cells.members(2 * group + novel));
+            let value = self.at(group + 1, size, left);
+            let mut choices = (0..=novels.len().min(left))
+                .flat_map(|novel| (0..=olds.len().min(size - novel)).map(move |old| (old, novel)));
+            let (old, novel) = choices
+                .find(|&(old, novel)| {
+                    let worth = self.worth(group, old, novel, calibration.of(group));
+                    self.at(group, size - old - novel, left - novel) + worth == value
+                })
+                .expect("every value of the table is the sum that it was made from");
+            list.extend(&olds[..old]);
+            list.extend(&novels[..novel]);
+            (size, left) = (size - old - novel, left - novel);
         }
-    }
-
-    /// How many old and novel items of a group the best set takes, and from which state of novelty.
-    fn choice(
-        &self,
-        group: usize,
-        size: usize,
-        state: usize,
-        cells: &Cells,
-        calibration: &[f64],
-    ) -> (usize, usize, usize) {
-        let at = |group: usize, size: usize, state: usize| {
-            self.values[group * self.plane() + size * self.width() + state]
-        };
-        let value = at(group + 1, size, state);
-        let [olds, novels] = [0, 1].map(|novel| cells.members(2 * group + novel).len());
-        for novel in 0..=novels.min(size) {
-            for old in 0..=olds.min(size - novel) {
-                let worth = self.worth(group, old, novel, calibration);
-                let before = |from: usize| at(group, size - old - novel, from) + worth == value;
-                let from = if state == self.enough {
-                    (state.saturating_sub(novel)..=state).find(|&from| before(from))
-                } else {
-                    state.checked_sub(novel).filter(|&from| before(from))
-                };
-                if let Some(from) = from {
-                    return (old, novel, from);
-                }
-            }
-        }
-        unreachable!("every finite value of the table is the sum that it was made from")
     }
 }

@@ -46,9 +46,9 @@ impl ListBuilder for Mmr {
                 self.relevance
             )));
         }
-        let Scratch { relevance: r, scale, row, scores, closest, .. } = scratch;
+        let Scratch { relevance: r, panels, row, scores, closest, .. } = scratch;
         relevance(candidates, r);
-        let similarity = Similarity::new(candidates, scale)?;
+        let similarity = Similarity::new(candidates, panels)?;
         let weight = self.relevance as f32;
         list.clear();
         // An empty list is like nothing.

@@ -9,67 +9,86 @@ use crate::{Error, Result};
 #[derive(Clone, Copy)]
 pub(super) struct Similarity<'a> {
     candidates: &'a Candidates<'a>,
-    /// One over the length of each vector; 0 for a zero vector.
-    scale: &'a [f32],
+    /// Vectors of length 1, in panels of [`LANES`] candidates: first their first components, then their second ones, and
+    /// so on. Sums then need no adding across a vector register.
+    panels: &'a [f32],
 }
 
+/// Candidates per panel.
+const LANES: usize = 8;
+
 impl<'a> Similarity<'a> {
-    /// Measures the vectors, into `scale`. O(N width). Errors: a vector that has no finite length.
+    /// Scales the vectors to length 1, into `panels`. O(N width). Errors: a vector that has no finite length.
     pub(super) fn new(
         candidates: &'a Candidates<'a>,
-        scale: &'a mut Vec<f32>,
+        panels: &'a mut Vec<f32>,
     ) -> Result<Similarity<'a>> {
         let Vectors { values, width } = candidates.vectors;
-        scale.clear();
+        panels.clear();
         if width > 0 {
-            scale.extend(values.chunks_exact(width).map(|vector| {
-                let square = dot(vector, vector);
-                if square == 0.0 { 0.0 } else { square.sqrt().recip() }
-            }));
+            panels.resize(candidates.len().next_multiple_of(LANES) * width, 0.0);
+            let chunks = panels.chunks_exact_mut(LANES * width).zip(values.chunks(LANES * width));
+            for (i, (panel, vectors)) in chunks.enumerate() {
+                let (panel, _) = panel.as_chunks_mut::<LANES>();
+                for (lane, vector) in vectors.chunks_exact(width).enumerate() {
+                    let scale = reciprocal_length(vector).ok_or_else(|| {
+                        Error::data(format!(
+                            "vector of candidate {}: expected one of finite, not vanishing length, got {:?}…",
+                            LANES * i + lane,
+                            &vector[..width.min(4)]
+                        ))
+                    })?;
+                    panel.iter_mut().zip(vector).for_each(|(panel, x)| panel[lane] = x * scale);
+                }
+            }
         }
-        // Infinite and undefined lengths have a reciprocal of 0 and NaN.
-        let bad =
-            scale.iter().zip(values.chunks_exact(width.max(1))).position(|(scale, vector)| {
-                !scale.is_finite() || (*scale == 0.0 && vector.iter().any(|&x| x != 0.0))
-            });
-        if let Some(i) = bad {
-            return Err(Error::data(format!(
-                "vector of candidate {i}: expected one of finite, not vanishing length, got {:?}",
-                &values[i * width..][..width.min(4)]
-            )));
-        }
-        Ok(Self { candidates, scale })
+        Ok(Self { candidates, panels })
     }
 
     /// Similarity of `item` to every candidate, into `out`. O(N width).
     pub(super) fn row(&self, item: u32, out: &mut Vec<f32>) {
         out.clear();
-        let Vectors { values, width } = self.candidates.vectors;
+        let width = self.candidates.vectors.width;
+        let n = self.candidates.len();
         if width == 0 {
             let own = self.candidates.category(item);
-            out.extend((0..self.candidates.len() as u32).map(|other| {
+            out.extend((0..n as u32).map(|other| {
                 let alike = own != UNKNOWN && self.candidates.category(other) == own;
                 f32::from(u8::from(alike || other == item))
             }));
             return;
         }
-        let own = &values[item as usize * width..][..width];
-        let own_scale = self.scale[item as usize];
-        let rows = values.chunks_exact(width).zip(self.scale);
-        out.extend(rows.map(|(other, scale)| dot(own, other) * own_scale * scale));
+        let item = item as usize;
+        let own = &self.panels[item / LANES * LANES * width..][..LANES * width];
+        let (own, _) = own.as_chunks::<LANES>();
+        for panel in self.panels.chunks_exact(LANES * width) {
+            let (panel, _) = panel.as_chunks::<LANES>();
+            let mut sums = [0f32; LANES];
+            for (components, own) in panel.iter().zip(own) {
+                let own = own[item % LANES];
+                for lane in 0..LANES {
+                    sums[lane] += own * components[lane];
+                }
+            }
+            out.extend_from_slice(&sums);
+        }
+        out.truncate(n);
     }
 }
 
-/// Scalar product in eight lanes, which the compiler keeps in vector registers.
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
-    let mut lanes = [0f32; 8];
-    for (a, b) in a.iter().zip(b) {
-        for lane in 0..8 {
-            lanes[lane] += a[lane] * b[lane];
+/// One over the length of a vector, 0 for a zero vector; `None` where either is not a number to work with.
+fn reciprocal_length(vector: &[f32]) -> Option<f32> {
+    let mut squares = [0f32; LANES];
+    let (chunks, rest) = vector.as_chunks::<LANES>();
+    for chunk in chunks {
+        for lane in 0..LANES {
+            squares[lane] += chunk[lane] * chunk[lane];
         }
     }
-    let [a0, a1, a2, a3, b0, b1, b2, b3] = lanes;
-    let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
-    ((a0 + b0) + (a1 + b1)) + ((a2 + b2) + (a3 + b3)) + rest
+    let square = squares.iter().sum::<f32>() + rest.iter().map(|x| x * x).sum::<f32>();
+    if square == 0.0 {
+        return vector.iter().all(|&x| x == 0.0).then_some(0.0);
+    }
+    let scale = square.sqrt().recip();
+    (scale.is_finite() && scale > 0.0).then_some(scale)
 }
