@@ -17,6 +17,10 @@ impl ListBuilder for Auto {
         "auto"
     }
 
+    fn maximises_objective(&self) -> bool {
+        true
+    }
+
     fn build(
         &self,
         candidates: &Candidates<'_>,

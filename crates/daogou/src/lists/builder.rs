@@ -10,6 +10,11 @@ pub trait ListBuilder: Send + Sync {
     /// Its name in `[lists] builder`.
     fn name(&self) -> &'static str;
 
+    /// Whether it looks for the list of highest F(S), rather than for what another criterion prefers.
+    fn maximises_objective(&self) -> bool {
+        false
+    }
+
     /// Puts up to K candidates into `list`, in the order to show them: falling utility, ties by lower
     /// [`Candidates::tie_break`]. All candidates if there are fewer than K.
     ///

@@ -79,6 +79,10 @@ impl ListBuilder for Exact {
         "exact"
     }
 
+    fn maximises_objective(&self) -> bool {
+        true
+    }
+
     fn build(
         &self,
         candidates: &Candidates<'_>,

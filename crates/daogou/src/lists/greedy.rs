@@ -87,6 +87,10 @@ impl ListBuilder for Greedy {
         "greedy"
     }
 
+    fn maximises_objective(&self) -> bool {
+        true
+    }
+
     fn build(
         &self,
         candidates: &Candidates<'_>,

@@ -25,6 +25,10 @@ impl ListBuilder for GreedySwap {
         "greedy_swap"
     }
 
+    fn maximises_objective(&self) -> bool {
+        true
+    }
+
     fn build(
         &self,
         candidates: &Candidates<'_>,
@@ -48,30 +52,47 @@ impl ListBuilder for GreedySwap {
         } else {
             pool.extend(0..candidates.len() as u32);
         }
-        scratch.calibration.fill(objective, k);
-        scratch.listed.clear();
-        scratch.listed.resize(candidates.len(), false);
-        list.iter().for_each(|&i| scratch.listed[i as usize] = true);
+        Self::prepare(candidates, objective, list, scratch);
         for _ in 0..Self::ROUNDS * k {
-            let Some((place, entering)) = best_exchange(candidates, objective, scratch, list)
-            else {
-                break;
-            };
-            scratch.listed[list[place] as usize] = false;
-            scratch.listed[entering as usize] = true;
-            list[place] = entering;
+            let found = best_exchange(candidates, objective, scratch, list, |_, _| true);
+            let Some((place, entering)) = found else { break };
+            Self::swap(scratch, &mut list[place], entering);
             list.sort_unstable_by(|&a, &b| candidates.by_utility(a, b));
         }
         Ok(())
     }
 }
 
-/// The place whose item leaves and the candidate that enters, if some exchange improves the list.
-fn best_exchange(
+impl GreedySwap {
+    /// Tabulates what [`best_exchange`] needs of a list that it starts from; the candidates that can enter are those in
+    /// `scratch.candidates`.
+    pub(super) fn prepare(
+        candidates: &Candidates<'_>,
+        objective: &Objective<'_>,
+        list: &[u32],
+        scratch: &mut Scratch,
+    ) {
+        scratch.calibration.fill(objective, list.len());
+        scratch.listed.clear();
+        scratch.listed.resize(candidates.len(), false);
+        list.iter().for_each(|&i| scratch.listed[i as usize] = true);
+    }
+
+    /// Puts a candidate into the place of another.
+    pub(super) fn swap(scratch: &mut Scratch, place: &mut u32, entering: u32) {
+        scratch.listed[*place as usize] = false;
+        scratch.listed[entering as usize] = true;
+        *place = entering;
+    }
+}
+
+/// The place whose item leaves and the candidate that enters, if some permitted exchange improves the list.
+pub(super) fn best_exchange(
     candidates: &Candidates<'_>,
     objective: &Objective<'_>,
     scratch: &mut Scratch,
     list: &[u32],
+    mut permitted: impl FnMut(usize, u32) -> bool,
 ) -> Option<(usize, u32)> {
     let Scratch { candidates: pool, calibration, listed, counts, .. } = scratch;
     let utility = |i: u32| f64::from(candidates.utility[i as usize]);
@@ -99,7 +120,7 @@ fn best_exchange(
                     && best.is_some_and(|(_, other)| {
                         candidates.by_utility(entering, other) == Ordering::Less
                     });
-            if wins {
+            if wins && permitted(place, entering) {
                 (most, best) = (change, Some((place, entering)));
             }
         }

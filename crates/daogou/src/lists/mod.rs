@@ -5,6 +5,7 @@
 //! Nothing here knows a model: slices of numbers are enough.
 
 mod auto;
+mod build_under;
 pub mod builder;
 mod calibration;
 mod cells;
@@ -17,6 +18,7 @@ mod mmr;
 pub mod objective;
 mod random_swap;
 mod relevance;
+pub mod rules;
 mod similarity;
 #[cfg(test)]
 mod tests;
@@ -25,6 +27,7 @@ pub mod utility;
 mod xquad;
 
 pub use auto::Auto;
+pub use build_under::build_under;
 pub use builder::{ListBuilder, Scratch, builder};
 pub use dpp::Dpp;
 pub use exact::{Exact, FrontierPoint, novelty_frontier};
@@ -34,6 +37,7 @@ pub use greedy_swap::GreedySwap;
 pub use mmr::Mmr;
 pub use objective::{Breakdown, Candidates, Objective, Vectors};
 pub use random_swap::RandomSwap;
+pub use rules::{Attribute, Pin, Quota, Rules, Seen, Window};
 pub use top_k::TopK;
 pub use utility::{Heads, Weights, utility_scale};
 pub use xquad::Xquad;

@@ -1,5 +1,7 @@
 //! Builders against brute force and against each other, on random instances.
 
+mod rules;
+
 use daogou_nn::Rng;
 use proptest::prelude::*;
 
