@@ -140,6 +140,7 @@ pub fn recommend(run: &TrainedRun, ask: &Ask, team: &mut Team) -> Result<Recomme
         click: click.as_deref(),
         purchase: purchase.as_deref(),
         price: (!prices.is_empty()).then_some(&prices),
+        bonus: None,
     };
     let mix = match config.task_of(Role::Diversity) {
         Some(task) => {
