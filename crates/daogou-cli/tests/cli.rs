@@ -306,6 +306,11 @@ fn defaults_and_schema_are_readable_by_programs() {
     for key in ["samples_per_s", "gflops", "fma_peak_gflops"] {
         assert!(bench[key].as_f64().unwrap() > 0.0, "{key}");
     }
+    let arguments = ["--candidates", "40", "-k", "5", "--categories", "3", "--format", "json"];
+    let bench = done(d, &[&["bench", "lists"], &arguments[..]].concat());
+    let bench: Vec<Value> = serde_json::from_str(&bench).unwrap();
+    assert!(bench.iter().any(|of| of["builder"] == "exact" && of["value"] == 1.0));
+    assert!(bench.iter().all(|of| of["p50_us"].as_f64().unwrap() > 0.0));
 }
 
 #[test]
