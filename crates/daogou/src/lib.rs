@@ -11,6 +11,7 @@ pub mod lists;
 pub mod metrics;
 pub mod models;
 pub mod recommend;
+pub mod rerank;
 mod rows;
 pub mod run;
 pub mod schema;
