@@ -115,7 +115,7 @@ fn all_lists(n: u32, places: usize) -> Vec<Vec<u32>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1000, max_global_rejects: 10_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 300, max_global_rejects: 10_000, ..ProptestConfig::default() })]
 
     #[test]
     fn every_list_of_every_builder_holds_to_the_rules((drawn, book) in ruled(1..25)) {
