@@ -133,6 +133,7 @@ fn defaults_and_schema_are_readable_by_programs() {
         "eval",
         "predict",
         "recommend",
+        "rerank",
         "inspect",
         "export",
         "bench",
@@ -159,6 +160,17 @@ fn defaults_and_schema_are_readable_by_programs() {
     for key in ["samples_per_s", "gflops", "fma_peak_gflops"] {
         assert!(bench[key].as_f64().unwrap() > 0.0, "{key}");
     }
+    fs::write(d.join("scores.csv"), "request,item,score\nr,a,0.5\nr,b,0.75\n").unwrap();
+    done(d, &["rerank", "--input", "scores.csv", "--output", "lists.csv", "-k", "1"]);
+    let lists = fs::read_to_string(d.join("lists.csv")).unwrap();
+    assert_eq!(lists, "request,position,item,score\nr,1,b,0.75\n");
+    let nonsense = ["rerank", "--input", "scores.csv", "--output", "x.csv", "--builder", "best"];
+    refused(d, &nonsense, &["lists.builder", "best"]);
+    let arguments = ["--candidates", "40", "-k", "5", "--categories", "3", "--format", "json"];
+    let bench = done(d, &[&["bench", "lists"], &arguments[..]].concat());
+    let bench: Vec<Value> = serde_json::from_str(&bench).unwrap();
+    assert!(bench.iter().any(|of| of["builder"] == "exact" && of["value"] == 1.0));
+    assert!(bench.iter().all(|of| of["p50_us"].as_f64().unwrap() > 0.0));
 }
 
 #[test]

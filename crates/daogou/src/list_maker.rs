@@ -191,6 +191,7 @@ impl<'a> ListMaker<'a> {
             click: of_role(Role::Click),
             purchase: of_role(Role::Purchase),
             price: (!self.price.is_empty()).then_some(self.price.as_slice()),
+            bonus: None,
         };
         weights.utility(&heads, n, &mut self.utility)?;
         let (lambda_diversity, lambda_novelty) =
@@ -200,6 +201,7 @@ impl<'a> ListMaker<'a> {
             category: &self.category,
             novel: &self.novel,
             tie_break: &self.tie_break,
+            ..Candidates::default()
         };
         let wanted_novelty = f64::from(novelty.unwrap_or(0.0)) + config.lists.novelty_margin;
         let objective = Objective {

@@ -1,7 +1,7 @@
 //! `daogou bench`.
 
 use clap::{Args, Subcommand, ValueEnum};
-use daogou::bench::{self, ScoreOptions, TrainOptions};
+use daogou::bench::{self, ListOptions, ScoreOptions, TrainOptions};
 
 use super::{Format, Outcome};
 use crate::terminal::print;
@@ -19,6 +19,24 @@ enum What {
     Train(Sized),
     /// Microseconds to score one person against a thousand candidates, on one thread
     Score(Sized),
+    /// Microseconds to build one list, by builder, on one thread
+    Lists(Lists),
+}
+
+#[derive(Args)]
+struct Lists {
+    /// Candidates per request
+    #[arg(long, default_value_t = ListOptions::default().candidates)]
+    candidates: usize,
+    /// Items per list
+    #[arg(short, default_value_t = ListOptions::default().k)]
+    k: usize,
+    /// Categories of the items
+    #[arg(long, default_value_t = ListOptions::default().categories)]
+    categories: usize,
+    /// Form of the output
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -89,6 +107,30 @@ impl Bench {
                          {:>8.0} us median by the plain path, largest difference {:.1e}\n",
                         r.p50_us, r.p99_us, r.candidates, r.plain_p50_us, r.largest_difference
                     ),
+                }
+            }
+            What::Lists(asked) => {
+                let results = bench::lists(&ListOptions {
+                    candidates: asked.candidates.max(1),
+                    k: asked.k,
+                    categories: asked.categories.max(1),
+                    ..ListOptions::default()
+                })?;
+                match asked.format {
+                    Format::Json => serde_json::to_string(&results)? + "\n",
+                    Format::Table => {
+                        let mut table = format!(
+                            "{:<12}{:>12}{:>12}{:>12}\n",
+                            "builder", "p50 us", "p99 us", "value"
+                        );
+                        for r in results {
+                            table += &format!(
+                                "{:<12}{:>12.1}{:>12.1}{:>12.4}\n",
+                                r.builder, r.p50_us, r.p99_us, r.value
+                            );
+                        }
+                        table
+                    }
                 }
             }
         };

@@ -9,6 +9,7 @@ mod init;
 mod inspect;
 mod predict;
 mod recommend;
+mod rerank;
 mod schema;
 mod simulate;
 mod train;
@@ -43,6 +44,7 @@ pub(crate) enum Command {
     Eval(eval::Eval),
     Predict(predict::Predict),
     Recommend(recommend::Recommend),
+    Rerank(rerank::Rerank),
     Inspect(inspect::Inspect),
     Export(export::Export),
     Bench(bench::Bench),
@@ -61,6 +63,7 @@ impl Command {
             Self::Eval(command) => command.run(),
             Self::Predict(command) => command.run(),
             Self::Recommend(command) => command.run(),
+            Self::Rerank(command) => command.run(),
             Self::Inspect(command) => command.run(),
             Self::Export(command) => command.run(),
             Self::Bench(command) => command.run(),

@@ -1,8 +1,10 @@
-//! The engine's own speed on the founding document's network, on rows already in memory.
+//! Own speed: training and scoring with the founding document's network, building lists; on rows already in memory.
 
+mod lists;
 mod score;
 mod train;
 
+pub use lists::{ListOptions, ListResult, lists};
 pub use score::{ScoreOptions, ScoreResult, score};
 pub use train::{TrainOptions, TrainResult, train};
 

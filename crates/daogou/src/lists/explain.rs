@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Candidates, Heads, Objective, Weights};
-use crate::metrics::diversity::{category_entropy, kl_to_wanted};
+use super::{Candidates, Heads, Objective, Rules, Vectors, Weights};
+use crate::metrics::diversity::{category_entropy, ild_category, ild_cosine, kl_to_wanted};
 
 /// What an item adds to the value of its list, by objective, in units of utility.
 ///
@@ -17,6 +17,8 @@ pub struct Contributions {
     pub purchase: f64,
     /// `w_revenue pCTR pCVR price`.
     pub revenue: f64,
+    /// What the business added: [`Heads::bonus`].
+    pub bonus: f64,
     /// Loss of the calibration term without the item.
     pub diversity: f64,
     /// Loss of the novelty term without the item.
@@ -26,7 +28,7 @@ pub struct Contributions {
 impl Contributions {
     /// Their sum: what F loses if the item's slot is left empty.
     pub fn total(&self) -> f64 {
-        self.click + self.purchase + self.revenue + self.diversity + self.novelty
+        self.click + self.purchase + self.revenue + self.bonus + self.diversity + self.novelty
     }
 }
 
@@ -45,6 +47,9 @@ pub struct ListSummary {
     pub novelty: Option<f64>,
     /// Entropy of the list's categories, nats.
     pub entropy: Option<f64>,
+    /// Mean distance of two of its items: 1 − cosine of their vectors or, without vectors, share of pairs of different
+    /// categories.
+    pub distance: Option<f64>,
 }
 
 /// Reasons for a list.
@@ -52,6 +57,9 @@ pub struct ListSummary {
 pub struct Explanation {
     /// One per item, in list order.
     pub items: Vec<Contributions>,
+    /// The candidate that each item displaced: what the K highest utilities would have shown in its stead. `None` for an
+    /// item that is among these.
+    pub displaced: Vec<Option<u32>>,
     /// The list as a whole.
     pub list: ListSummary,
 }
@@ -85,6 +93,7 @@ pub fn explain(
                     click: next(),
                     purchase: next(),
                     revenue: next(),
+                    bonus: heads.bonus.map_or(0.0, |bonus| f64::from(bonus[item as usize])),
                     diversity: objective.diversity_gain(category, others),
                     novelty: objective.novelty_term(novel) - objective.novelty_term(without),
                 }
@@ -92,8 +101,11 @@ pub fn explain(
             .collect();
     let length = list.len();
     let wished = length > 0 && !objective.wanted_mix.is_empty() && !candidates.category.is_empty();
+    let Vectors { values, width } = candidates.vectors;
+    let vector = |place: usize| &values[list[place] as usize * width..][..width];
     Explanation {
         items,
+        displaced: displaced(list, candidates),
         list: ListSummary {
             expected_clicks: expected[0],
             expected_orders: expected[1],
@@ -103,8 +115,53 @@ pub fn explain(
             }),
             novelty: (length > 0 && !candidates.novel.is_empty()).then(|| novel / length as f64),
             entropy: category_entropy(&categories),
+            distance: match width {
+                0 => ild_category(&categories),
+                _ => ild_cosine(length, vector),
+            },
         },
     }
+}
+
+/// For each item the candidate that it displaced from the highest utilities. Of the items that are not among these, the
+/// first one by utility displaced the first one left out, and so on. O(N + K log K).
+fn displaced(list: &[u32], candidates: &Candidates<'_>) -> Vec<Option<u32>> {
+    let by_utility = |a: &u32, b: &u32| candidates.by_utility(*a, *b);
+    let mut top: Vec<u32> = (0..candidates.len() as u32).collect();
+    if list.len() < top.len() {
+        top.select_nth_unstable_by(list.len(), by_utility);
+        top.truncate(list.len());
+    }
+    let others = |of: &[u32], than: &[u32]| {
+        let mut others: Vec<u32> = of.iter().copied().filter(|i| !than.contains(i)).collect();
+        others.sort_unstable_by(by_utility);
+        others
+    };
+    let (entered, left) = (others(list, &top), others(&top, list));
+    list.iter()
+        .map(|i| entered.iter().position(|other| other == i).map(|rank| left[rank]))
+        .collect()
+}
+
+/// For each item of a list that holds to rules, the rule that gave it its place, in words: the one that the list would
+/// break with the item that `free`, the builder's list without rules, has in its stead. `None` for an item that `free`
+/// has as well and that has no pin.
+pub fn moved_by(rules: &Rules<'_>, free: &[u32], list: &[u32]) -> Vec<Option<String>> {
+    let mut left = free.iter().filter(|i| !list.contains(i));
+    list.iter()
+        .enumerate()
+        .map(|(place, item)| {
+            if rules.pins().iter().any(|pin| pin.candidate == *item) {
+                return Some(format!("pinned to place {}", place + 1));
+            }
+            if free.contains(item) {
+                return None;
+            }
+            let mut other = list.to_vec();
+            other[place] = *left.next()?;
+            rules.broken(&other)
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -117,6 +174,7 @@ mod tests {
             click: Some(&[0.5, 0.25, 0.5, 0.125]),
             purchase: Some(&[0.5, 0.5, 0.25, 0.0]),
             price: Some(&[10.0, 100.0, f32::NAN, 1.0]),
+            bonus: Some(&[0.0, 0.125, 0.0, -0.25]),
         };
         let weights =
             Weights { click: 1.0, purchase: 2.0, revenue: 0.25, diversity: 0.5, novelty: 1.0 };
@@ -127,6 +185,7 @@ mod tests {
             category: &[0, 1, 0, u16::MAX],
             novel: &[0.0, 1.0, 1.0, 0.0],
             tie_break: &[0, 1, 2, 3],
+            ..Candidates::default()
         };
         let (lambda_diversity, lambda_novelty) = weights.lambdas(1.0);
         let objective = Objective {
@@ -158,11 +217,31 @@ mod tests {
         let kl = -objective.breakdown(&candidates, &list).diversity / (4.0 * lambda_diversity);
         assert!((summary.kl.unwrap() - kl).abs() < 1e-12);
         assert!(summary.entropy.unwrap() > 0.6);
+        assert_eq!(summary.distance, Some(2.0 / 3.0), "the unknown category counts in no pair");
+        assert_eq!(explanation.displaced, [None; 4]);
+        let vectors = Vectors { values: &[1.0, 0.0, 1.0, 0.0, 0.0, 2.0, 0.0, 0.0], width: 2 };
+        let candidates = Candidates { vectors, ..candidates };
+        let shorter = explain(&[3, 0, 2], &candidates, &objective, &weights, &heads);
+        assert_eq!(shorter.list.distance, Some(1.0), "a zero vector counts in no pair");
+        // Without the bonus, candidate 1 has the highest utility and 3 the lowest.
+        assert_eq!(shorter.displaced, [Some(1), None, None]);
+    }
+
+    #[test]
+    fn an_item_that_a_rule_moved_names_it() {
+        let mut rules = Rules::new(5);
+        let category = rules.attribute(vec![0, 0, 0, 1, 1]).unwrap();
+        rules.spacing("category", category, 2).unwrap();
+        rules.pin(4, 0);
+        let reasons = moved_by(&rules, &[0, 1, 2], &[4, 0, 1]);
+        assert_eq!(reasons, [Some("pinned to place 1".into()), None, None]);
+        let reasons = moved_by(&rules, &[0, 1, 2, 4], &[4, 0, 1, 3]);
+        assert_eq!(reasons[3].as_deref(), Some("`category` (at most 2 in 3 places)"));
     }
 
     #[test]
     fn what_is_missing_is_null() {
-        let candidates = Candidates { utility: &[1.0], category: &[], novel: &[], tie_break: &[0] };
+        let candidates = Candidates { utility: &[1.0], tie_break: &[0], ..Candidates::default() };
         let objective = Objective {
             k: 1,
             lambda_diversity: 0.0,
@@ -175,7 +254,8 @@ mod tests {
         let heads = Heads { click: Some(&[1.0]), ..Default::default() };
         let explanation = explain(&[0], &candidates, &objective, &weights, &heads);
         let json = serde_json::to_value(&explanation).unwrap();
-        for name in ["expected_orders", "expected_revenue", "kl", "novelty", "entropy"] {
+        for name in ["expected_orders", "expected_revenue", "kl", "novelty", "entropy", "distance"]
+        {
             assert!(json["list"][name].is_null(), "{name}");
         }
         assert_eq!(json["list"]["expected_clicks"], 1.0);

@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 
+use super::cells::Cells;
 use super::{Candidates, ListBuilder, Objective, Scratch};
 use crate::Result;
 
@@ -15,13 +16,6 @@ use crate::Result;
 /// the cells, then per step O(C + cell). Where novelty is a fraction and counts, every candidate competes: O(N K).
 #[derive(Clone, Copy, Debug)]
 pub struct Greedy;
-
-/// Candidates of equal gain beside their utility: a range of [`Scratch::candidates`], the best one first.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Cell {
-    start: u32,
-    end: u32,
-}
 
 /// A category while a list is built.
 #[derive(Clone, Copy, Debug, Default)]
@@ -48,53 +42,42 @@ impl Offer {
     }
 }
 
-/// The state of a list being built: what each category adds next, and the novelty so far.
+/// The state of a list being built: what each category group adds next, and the novelty so far.
 struct Gains<'a> {
     objective: &'a Objective<'a>,
-    /// One per wanted category, and the last for all others, which gains nothing.
+    /// One per group; the last one gains nothing.
     categories: &'a mut Vec<Category>,
     novel: f64,
 }
 
 impl<'a> Gains<'a> {
     fn new(objective: &'a Objective<'a>, categories: &'a mut Vec<Category>) -> Self {
-        let n = if objective.lambda_diversity > 0.0 { objective.wanted_mix.len() } else { 0 };
+        let last = objective.groups() - 1;
         categories.clear();
-        categories.extend((0..=n as u32).map(|category| Category {
+        categories.extend((0..=last).map(|group| Category {
             chosen: 0,
-            gain: if category < n as u32 {
-                objective.diversity_gain(category as u16, 0)
-            } else {
-                0.0
-            },
+            gain: if group < last { objective.diversity_gain(group as u16, 0) } else { 0.0 },
         }));
         Self { objective, categories, novel: 0.0 }
-    }
-
-    /// Index of a candidate's category in `categories`; unwanted ones share the last.
-    fn slot(&self, category: u16) -> usize {
-        let last = self.categories.len() - 1;
-        let slot = usize::from(category).min(last);
-        if slot < last && self.objective.wanted_mix[slot] > 0.0 { slot } else { last }
     }
 
     fn offer(
         &self,
         candidates: &Candidates<'_>,
         candidate: u32,
-        slot: usize,
+        group: usize,
         novelty: f64,
     ) -> Offer {
         let utility = f64::from(candidates.utility[candidate as usize]);
-        Offer { gain: utility + (self.categories[slot].gain + novelty), candidate }
+        Offer { gain: utility + (self.categories[group].gain + novelty), candidate }
     }
 
-    fn choose(&mut self, slot: usize, novel: f64) {
+    fn choose(&mut self, group: usize, novel: f64) {
         self.novel += novel;
-        if slot + 1 < self.categories.len() {
-            let category = &mut self.categories[slot];
+        if group + 1 < self.categories.len() {
+            let category = &mut self.categories[group];
             category.chosen += 1;
-            category.gain = self.objective.diversity_gain(slot as u16, category.chosen);
+            category.gain = self.objective.diversity_gain(group as u16, category.chosen);
         }
     }
 }
@@ -102,6 +85,10 @@ impl<'a> Gains<'a> {
 impl ListBuilder for Greedy {
     fn name(&self) -> &'static str {
         "greedy"
+    }
+
+    fn maximises_objective(&self) -> bool {
+        true
     }
 
     fn build(
@@ -113,15 +100,12 @@ impl ListBuilder for Greedy {
     ) -> Result<()> {
         objective.check(candidates)?;
         list.clear();
-        let Scratch { candidates: members, cells, categories } = scratch;
-        let gains = Gains::new(objective, categories);
+        let gains = Gains::new(objective, &mut scratch.categories);
         let k = objective.k.min(candidates.len());
-        let fractions = objective.lambda_novelty > 0.0
-            && candidates.novel.iter().any(|&novel| novel != 0.0 && novel != 1.0);
-        if fractions {
-            choose_among_all(candidates, gains, members, k, list);
+        if objective.novelty_counts() && !candidates.novelty_is_binary() {
+            choose_among_all(candidates, gains, &mut scratch.candidates, k, list);
         } else {
-            choose_among_cells(candidates, gains, members, cells, k, list);
+            choose_among_cells(candidates, gains, &mut scratch.cells, k, list);
         }
         list.sort_unstable_by(|&a, &b| candidates.by_utility(a, b));
         Ok(())
@@ -141,85 +125,47 @@ fn choose_among_all(
     for _ in 0..k {
         let mut best: Option<(Offer, usize)> = None;
         for (place, &candidate) in remaining.iter().enumerate() {
-            let slot = gains.slot(candidates.category(candidate));
+            let group = gains.objective.group_of(candidates.category(candidate));
             let novelty = gains.objective.novelty_gain(gains.novel, candidates.novel(candidate));
-            let offer = gains.offer(candidates, candidate, slot, novelty);
+            let offer = gains.offer(candidates, candidate, group, novelty);
             if best.is_none_or(|(other, _)| offer.beats(&other, candidates)) {
                 best = Some((offer, place));
             }
         }
         let Some((_, place)) = best else { return };
         let chosen = remaining.swap_remove(place);
-        gains.choose(gains.slot(candidates.category(chosen)), candidates.novel(chosen));
+        let group = gains.objective.group_of(candidates.category(chosen));
+        gains.choose(group, candidates.novel(chosen));
         list.push(chosen);
     }
 }
 
-/// Only the best of each cell competes; cells are pairs of category and novelty, the latter 0 or 1.
+/// Only the best of each cell competes; novelty, where it counts, is 0 or 1.
 fn choose_among_cells(
     candidates: &Candidates<'_>,
     mut gains: Gains<'_>,
-    members: &mut Vec<u32>,
-    cells: &mut Vec<Cell>,
+    cells: &mut Cells,
     k: usize,
     list: &mut Vec<u32>,
 ) {
-    let novelty_counts = gains.objective.lambda_novelty > 0.0;
-    let cell_of = |gains: &Gains<'_>, candidate: u32| {
-        let novel = novelty_counts && candidates.novel(candidate) > 0.0;
-        2 * gains.slot(candidates.category(candidate)) + usize::from(novel)
-    };
-    // A counting sort by cell.
-    let n = candidates.len() as u32;
-    cells.clear();
-    cells.resize(2 * gains.categories.len(), Cell::default());
-    for candidate in 0..n {
-        cells[cell_of(&gains, candidate)].end += 1;
-    }
-    let mut start = 0;
-    for cell in cells.iter_mut() {
-        let size = cell.end;
-        *cell = Cell { start, end: start };
-        start += size;
-    }
-    members.clear();
-    members.resize(n as usize, 0);
-    for candidate in 0..n {
-        let cell = &mut cells[cell_of(&gains, candidate)];
-        members[cell.end as usize] = candidate;
-        cell.end += 1;
-    }
-    for cell in cells.iter() {
-        bring_best_forward(candidates, &mut members[cell.start as usize..cell.end as usize]);
+    cells.fill(candidates, gains.objective, gains.objective.novelty_counts());
+    for cell in 0..cells.len() {
+        cells.bring_best_forward(cell, candidates);
     }
     for _ in 0..k {
         let novelty = [0.0, gains.objective.novelty_gain(gains.novel, 1.0)];
         let mut best: Option<(Offer, usize)> = None;
-        for (index, cell) in cells.iter().enumerate().filter(|(_, cell)| cell.start < cell.end) {
-            let candidate = members[cell.start as usize];
-            let offer = gains.offer(candidates, candidate, index / 2, novelty[index % 2]);
+        for cell in 0..cells.len() {
+            let Some(&candidate) = cells.members(cell).first() else { continue };
+            let offer = gains.offer(candidates, candidate, cell / 2, novelty[cell % 2]);
             if best.is_none_or(|(other, _)| offer.beats(&other, candidates)) {
-                best = Some((offer, index));
+                best = Some((offer, cell));
             }
         }
-        let Some((offer, index)) = best else { return };
+        let Some((offer, cell)) = best else { return };
         list.push(offer.candidate);
-        gains.choose(index / 2, (index % 2) as f64);
-        let cell = &mut cells[index];
-        cell.start += 1;
-        bring_best_forward(candidates, &mut members[cell.start as usize..cell.end as usize]);
-    }
-}
-
-/// Swaps the candidate of highest utility to the front.
-fn bring_best_forward(candidates: &Candidates<'_>, members: &mut [u32]) {
-    let mut best = 0;
-    for place in 1..members.len() {
-        if candidates.by_utility(members[place], members[best]) == Ordering::Less {
-            best = place;
-        }
-    }
-    if best > 0 {
-        members.swap(0, best);
+        gains.choose(cell / 2, (cell % 2) as f64);
+        cells.drop_first(cell);
+        cells.bring_best_forward(cell, candidates);
     }
 }

@@ -32,7 +32,7 @@ pub struct Objective<'a> {
 }
 
 /// What can be listed, one entry per candidate; candidates are named by their index.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Candidates<'a> {
     /// Utility of showing the item.
     pub utility: &'a [f32],
@@ -43,6 +43,17 @@ pub struct Candidates<'a> {
     /// A number of the item that no other candidate has, such as its row in the catalogue: of equally good candidates
     /// the one with the lower number is taken.
     pub tie_break: &'a [u64],
+    /// What the items are like, for builders that compare them with each other.
+    pub vectors: Vectors<'a>,
+}
+
+/// One vector per candidate, row after row; default: none.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Vectors<'a> {
+    /// N rows of `width` numbers.
+    pub values: &'a [f32],
+    /// Numbers per row; 0: there are no vectors.
+    pub width: usize,
 }
 
 impl Candidates<'_> {
@@ -66,6 +77,11 @@ impl Candidates<'_> {
     #[inline]
     pub fn novel(&self, candidate: u32) -> f64 {
         self.novel.get(candidate as usize).map_or(0.0, |&n| f64::from(n))
+    }
+
+    /// Whether no candidate's novelty is a proper fraction. O(N).
+    pub fn novelty_is_binary(&self) -> bool {
+        self.novel.iter().all(|&novel| novel == 0.0 || novel == 1.0)
     }
 
     /// Higher utility first, then lower number.
@@ -104,6 +120,25 @@ impl Objective<'_> {
     #[inline]
     pub fn wanted(&self, category: u16) -> f64 {
         self.wanted_mix.get(usize::from(category)).map_or(0.0, |&p| f64::from(p))
+    }
+
+    /// Number of category groups that gain differently: one per wanted category while diversity counts, and a last one
+    /// for all other categories, which serves no wish.
+    pub(super) fn groups(&self) -> usize {
+        if self.lambda_diversity > 0.0 { self.wanted_mix.len() + 1 } else { 1 }
+    }
+
+    /// The group of a category, see [`Objective::groups`].
+    #[inline]
+    pub(super) fn group_of(&self, category: u16) -> usize {
+        let last = self.groups() - 1;
+        let group = usize::from(category).min(last);
+        if group < last && self.wanted_mix[group] > 0.0 { group } else { last }
+    }
+
+    /// Whether novelty can change a set's value.
+    pub(super) fn novelty_counts(&self) -> bool {
+        self.lambda_novelty > 0.0 && self.wanted_novelty > 0.0
     }
 
     /// The calibration term's part of one category with `n` items in the set: `−λ_d K p ln(p / q̃(n))`.
@@ -203,6 +238,13 @@ impl Objective<'_> {
                 )));
             }
         }
+        let Vectors { values, width } = candidates.vectors;
+        if values.len() != n * width {
+            return Err(Error::data(format!(
+                "vectors of candidates: expected {n} times {width} numbers, got {}",
+                values.len()
+            )));
+        }
         if let Some(i) = candidates.utility.iter().position(|u| !u.is_finite()) {
             return Err(Error::data(format!(
                 "utility of candidate {i}: expected a finite number, got {}",
@@ -236,6 +278,7 @@ mod tests {
         category: &[0, 1, UNKNOWN],
         novel: &[0.0, 0.0, 1.0],
         tie_break: &[0, 1, 2],
+        vectors: Vectors { values: &[], width: 0 },
     };
 
     #[test]
@@ -294,6 +337,10 @@ mod tests {
             (Candidates { tie_break: &[1], ..CANDIDATES }, "tie_break"),
             (Candidates { category: &[1], ..CANDIDATES }, "category"),
             (Candidates { novel: &[0.0, 2.0, 0.0], ..CANDIDATES }, "novelty of candidate 1"),
+            (
+                Candidates { vectors: Vectors { values: &[0.0; 4], width: 2 }, ..CANDIDATES },
+                "expected 3 times 2 numbers, got 4",
+            ),
             (Candidates { utility: &[0.0, 0.0, f32::NAN], ..CANDIDATES }, "utility of candidate 2"),
         ] {
             let message = ok.check(&candidates).unwrap_err().to_string();

@@ -36,6 +36,9 @@ pub struct Heads<'a> {
     pub purchase: Option<&'a [f32]>,
     /// Price; NaN where unknown: such an item earns no revenue that could be counted on.
     pub price: Option<&'a [f32]>,
+    /// What the business adds to an item's utility, in its units: a margin, a promotion, the price of an exposure floor
+    /// ([`super::ExposureFloors`]). It needs no weight, and may be negative.
+    pub bonus: Option<&'a [f32]>,
 }
 
 impl Heads<'_> {
@@ -99,7 +102,7 @@ impl Weights {
         [self.click, self.purchase, self.revenue]
     }
 
-    /// `u_i = w_click pCTR + w_purchase pCTR pCVR + w_revenue pCTR pCVR price` of every candidate, into `out`.
+    /// `u_i = w_click pCTR + w_purchase pCTR pCVR + w_revenue pCTR pCVR price + bonus_i` of every candidate, into `out`.
     ///
     /// A sum of expected values, so utilities of items add up to that of a list. Errors: a weighted objective whose
     /// head or price is missing, heads of different lengths.
@@ -130,9 +133,12 @@ impl Weights {
                 .with_hint(format!("leave `{name}` out of the objectives")));
             }
         }
-        for (name, head) in
-            [("click", heads.click), ("purchase", heads.purchase), ("price", heads.price)]
-        {
+        for (name, head) in [
+            ("click", heads.click),
+            ("purchase", heads.purchase),
+            ("price", heads.price),
+            ("bonus", heads.bonus),
+        ] {
             if let Some(values) = head.filter(|values| values.len() != n) {
                 return Err(Error::data(format!(
                     "{name} of candidates: expected {n} entries, got {}",
@@ -145,16 +151,19 @@ impl Weights {
         let purchase = heads.purchase.filter(|_| of_order > 0.0 || of_money > 0.0);
         let price = heads.price.filter(|_| of_money > 0.0);
         out.clear();
-        let Some(click) = heads.click.filter(|_| of_click > 0.0 || purchase.is_some()) else {
+        if let Some(click) = heads.click.filter(|_| of_click > 0.0 || purchase.is_some()) {
+            out.extend(click.iter().enumerate().map(|(i, &ctr)| {
+                let money = price.map_or(0.0, |price| money(price[i]));
+                let order = of_order + of_money * money;
+                let clicked = of_click + purchase.map_or(0.0, |cvr| f64::from(cvr[i]) * order);
+                (f64::from(ctr) * clicked) as f32
+            }));
+        } else {
             out.resize(n, 0.0);
-            return Ok(());
-        };
-        out.extend(click.iter().enumerate().map(|(i, &ctr)| {
-            let money = price.map_or(0.0, |price| money(price[i]));
-            let order = of_order + of_money * money;
-            let clicked = of_click + purchase.map_or(0.0, |cvr| f64::from(cvr[i]) * order);
-            (f64::from(ctr) * clicked) as f32
-        }));
+        }
+        if let Some(bonus) = heads.bonus {
+            out.iter_mut().zip(bonus).for_each(|(utility, bonus)| *utility += bonus);
+        }
         Ok(())
     }
 
@@ -260,6 +269,7 @@ mod tests {
             click: Some(&[0.5, 0.25]),
             purchase: Some(&[0.5, 1.0]),
             price: Some(&[8.0, f32::NAN]),
+            bonus: None,
         };
         let mut out = Vec::new();
         let weights = Weights { click: 1.0, purchase: 2.0, revenue: 0.5, ..Default::default() };
@@ -273,6 +283,13 @@ mod tests {
             .utility(&Heads { click: None, ..heads }, 2, &mut out)
             .unwrap();
         assert_eq!(out, [0.0, 0.0]);
+        let bonus = Heads { bonus: Some(&[0.25, -0.5]), ..clicks };
+        Weights { click: 1.0, ..Default::default() }.utility(&bonus, 2, &mut out).unwrap();
+        assert_eq!(out, [0.75, -0.25]);
+        Weights { diversity: 1.0, ..Default::default() }
+            .utility(&Heads { click: None, ..bonus }, 2, &mut out)
+            .unwrap();
+        assert_eq!(out, [0.25, -0.5]);
         let message = weights.utility(&clicks, 2, &mut out).unwrap_err().to_string();
         assert!(message.contains("lists.objectives.purchase") && message.contains("purchase head"));
         assert!(weights.utility(&heads, 3, &mut out).is_err());

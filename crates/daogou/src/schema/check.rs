@@ -348,12 +348,7 @@ impl Config {
                 format!("expected `fixed`, got `{}`", self.loss_weighting.method),
             ));
         }
-        if !matches!(lists.builder.as_str(), "auto" | "greedy" | "top_k") {
-            return Err(Error::config(
-                "lists.builder",
-                format!("expected `auto`, `greedy` or `top_k`, got `{}`", lists.builder),
-            ));
-        }
+        crate::lists::builder(&lists.builder)?;
         for (name, weight) in &lists.objectives {
             let key = format!("lists.objectives.{name}");
             if !matches!(name.as_str(), "click" | "purchase" | "revenue" | "diversity" | "novelty")

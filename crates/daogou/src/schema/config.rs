@@ -762,7 +762,8 @@ pub enum CalibrationMethod {
 pub struct ListsConfig {
     /// Items per list.
     pub k: usize,
-    /// How lists are built: `auto`, `greedy` or `top_k`.
+    /// How lists are built: `auto` (the best there is), `exact`, `greedy`, `greedy_swap`, `top_k`, or a classic re-ranker:
+    /// `mmr`, `dpp`, `xquad`, `random_swap`.
     pub builder: String,
     /// Weight of each objective: `click`, `purchase`, `revenue`, `diversity`, `novelty`; a request may change them.
     pub objectives: BTreeMap<String, f64>,

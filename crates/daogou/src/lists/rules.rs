@@ -1,0 +1,395 @@
+//! What every list must hold to, whatever its value.
+//!
+//! Three kinds of rules say everything: a candidate is out, a candidate has a place, and a [`Quota`] bounds how many
+//! items of one kind a list has, or any few successive places of it. A price band and a policy for seen items are made
+//! of the first and the last. [`super::build_under`] makes a builder hold to them.
+
+use std::borrow::Cow;
+use std::ops::RangeInclusive;
+
+use super::Candidates;
+use crate::{Error, Result};
+
+/// The value of an attribute that a candidate does not have; quotas never count it.
+pub const NO_VALUE: u32 = u32::MAX;
+
+/// A place that is not filled yet.
+pub(super) const EMPTY: u32 = u32::MAX;
+
+/// Names an attribute of candidates, such as category, brand or seller. See [`Rules::attribute`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attribute(usize);
+
+/// How many items of one kind a list may have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quota {
+    /// What people call the rule: `category phone`.
+    pub label: String,
+    /// The attribute it counts.
+    pub attribute: Attribute,
+    /// The value it counts; `None`: each value by itself, so that one quota of at most 2 in 3 places spaces them all.
+    pub value: Option<u32>,
+    /// At least this many in the list. Only with a value.
+    pub min: usize,
+    /// At most this many in the list.
+    pub max: Option<usize>,
+    /// At most this many in so many successive places.
+    pub window: Option<Window>,
+}
+
+/// At most `max` in any `places` successive places. No more than m in a row is m in m + 1 places.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// At most so many.
+    pub max: usize,
+    /// In so many places.
+    pub places: usize,
+}
+
+impl Quota {
+    /// The rule and its numbers, for messages.
+    fn describe(&self) -> String {
+        let mut parts = Vec::new();
+        if self.min > 0 {
+            parts.push(format!("at least {}", self.min));
+        }
+        if let Some(max) = self.max {
+            parts.push(format!("at most {max}"));
+        }
+        if let Some(Window { max, places }) = self.window {
+            parts.push(format!("at most {max} in {places} places"));
+        }
+        format!("`{}` ({})", self.label, parts.join(", "))
+    }
+
+    /// The most items of a value that so many places can hold.
+    fn capacity(&self, places: usize) -> usize {
+        let window = self.window.map_or(usize::MAX, |window| {
+            places / window.places * window.max + (places % window.places).min(window.max)
+        });
+        self.max.unwrap_or(usize::MAX).min(window)
+    }
+}
+
+/// A candidate that has a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pin {
+    /// The candidate.
+    pub candidate: u32,
+    /// Its place, from 0.
+    pub place: usize,
+}
+
+/// What to do with items that a person has seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Seen {
+    /// List them as any other.
+    #[default]
+    Allow,
+    /// Leave them out.
+    Exclude,
+    /// At most this many per list.
+    AtMost(usize),
+}
+
+/// The rules of one request. Made for a fixed set of candidates.
+#[derive(Clone, Debug)]
+pub struct Rules<'a> {
+    forbidden: Vec<bool>,
+    pins: Vec<Pin>,
+    /// One value per candidate each.
+    attributes: Vec<Cow<'a, [u32]>>,
+    quotas: Vec<Quota>,
+}
+
+impl<'a> Rules<'a> {
+    /// No rule for `n` candidates.
+    pub fn new(n: usize) -> Self {
+        Self {
+            forbidden: vec![false; n],
+            pins: Vec::new(),
+            attributes: Vec::new(),
+            quotas: Vec::new(),
+        }
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.pins.is_empty() && self.quotas.is_empty() && !self.forbidden.contains(&true)
+    }
+
+    /// Keeps a candidate out of the list.
+    pub fn forbid(&mut self, candidate: u32) {
+        self.forbidden[candidate as usize] = true;
+    }
+
+    /// Whether a candidate is kept out.
+    pub fn is_forbidden(&self, candidate: u32) -> bool {
+        self.forbidden[candidate as usize]
+    }
+
+    /// Keeps out what costs less or more, and what has no known price.
+    pub fn price_band(&mut self, prices: &[f32], band: RangeInclusive<f32>) -> Result<()> {
+        self.expect_one_each("prices", prices.len())?;
+        let outside = prices.iter().map(|price| !band.contains(price));
+        self.forbidden.iter_mut().zip(outside).for_each(|(forbidden, out)| *forbidden |= out);
+        Ok(())
+    }
+
+    /// What to do with seen items: those of novelty 0.
+    pub fn seen(&mut self, novel: &[f32], policy: Seen) -> Result<()> {
+        self.expect_one_each("novelty", novel.len())?;
+        let is_seen = novel.iter().map(|&novel| novel == 0.0);
+        match policy {
+            Seen::Allow => {}
+            Seen::Exclude => {
+                self.forbidden.iter_mut().zip(is_seen).for_each(|(out, seen)| *out |= seen);
+            }
+            Seen::AtMost(max) => {
+                let values: Vec<u32> =
+                    is_seen.map(|seen| if seen { 0 } else { NO_VALUE }).collect();
+                let attribute = self.attribute(values)?;
+                self.quota(Quota {
+                    label: "seen items".into(),
+                    attribute,
+                    value: Some(0),
+                    min: 0,
+                    max: Some(max),
+                    window: None,
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes an attribute known: its value for each candidate, [`NO_VALUE`] where it has none.
+    pub fn attribute(&mut self, values: impl Into<Cow<'a, [u32]>>) -> Result<Attribute> {
+        let values = values.into();
+        self.expect_one_each("values of an attribute", values.len())?;
+        self.attributes.push(values);
+        Ok(Attribute(self.attributes.len() - 1))
+    }
+
+    /// Adds a quota. Errors: numbers that no list can meet, a second minimum of the same value.
+    pub fn quota(&mut self, quota: Quota) -> Result<()> {
+        let refuse = |problem: &str| {
+            Err(Error::data(format!("rule {}: expected {problem}", quota.describe())))
+        };
+        if quota.max.is_some_and(|max| max < quota.min) {
+            return refuse("a minimum that is no larger than the maximum");
+        }
+        if quota.window.is_some_and(|window| window.places == 0) {
+            return refuse("a window of at least 1 place");
+        }
+        if quota.min > 0 && quota.value.is_none() {
+            return refuse("a minimum for one value, not for each");
+        }
+        let same = |other: &Quota| {
+            other.min > 0 && (other.attribute, other.value) == (quota.attribute, quota.value)
+        };
+        if quota.min > 0 && self.quotas.iter().any(same) {
+            return refuse("one minimum per value, got a second one");
+        }
+        self.quotas.push(quota);
+        Ok(())
+    }
+
+    /// No more than `max` of a value in a row.
+    pub fn spacing(&mut self, label: &str, attribute: Attribute, max: usize) -> Result<()> {
+        self.quota(Quota {
+            label: label.into(),
+            attribute,
+            value: None,
+            min: 0,
+            max: None,
+            window: Some(Window { max, places: max + 1 }),
+        })
+    }
+
+    /// Gives a candidate a place, from 0.
+    pub fn pin(&mut self, candidate: u32, place: usize) {
+        self.pins.push(Pin { candidate, place });
+    }
+
+    /// The pins.
+    pub fn pins(&self) -> &[Pin] {
+        &self.pins
+    }
+
+    fn expect_one_each(&self, name: &str, got: usize) -> Result<()> {
+        let n = self.forbidden.len();
+        if got == n {
+            return Ok(());
+        }
+        Err(Error::data(format!("rules, {name}: expected one per candidate, {n}, got {got}")))
+    }
+
+    /// The first rule that a list breaks, in words. O(quotas · K · window).
+    pub fn broken(&self, list: &[u32]) -> Option<String> {
+        for (place, &candidate) in list.iter().enumerate() {
+            if self.is_forbidden(candidate) {
+                return Some(format!("candidate {candidate} is excluded"));
+            }
+            if list[..place].contains(&candidate) {
+                return Some(format!("candidate {candidate} is listed twice"));
+            }
+            if let Some(quota) = self.misfit(list, place) {
+                return Some(self.describe(quota));
+            }
+        }
+        let short = self.quotas.iter().find(|quota| self.deficit(quota, list) > 0);
+        let moved = self.pins.iter().find(|pin| list.get(pin.place) != Some(&pin.candidate));
+        short.map(Quota::describe).or_else(|| {
+            moved.map(|pin| format!("candidate {} at place {}", pin.candidate, pin.place + 1))
+        })
+    }
+
+    /// Whether some order of a list's items could hold to every quota, by their numbers; windows may still forbid it.
+    pub(super) fn numbers_hold(&self, list: &[u32]) -> bool {
+        self.quotas.iter().all(|quota| {
+            let of = |i: u32| self.counted(quota, i);
+            let most = |i: u32| list.iter().filter(|&&j| of(j) == of(i)).count();
+            let capacity = quota.capacity(list.len());
+            self.deficit(quota, list) == 0
+                && list.iter().all(|&i| of(i).is_none() || most(i) <= capacity)
+        })
+    }
+
+    /// A quota in words.
+    pub(super) fn describe(&self, quota: usize) -> String {
+        self.quotas[quota].describe()
+    }
+
+    /// Values of a candidate, one per attribute: candidates of equal values are the same to every quota.
+    pub(super) fn values(&self, candidate: u32) -> impl Iterator<Item = u32> {
+        self.attributes.iter().map(move |values| values[candidate as usize])
+    }
+
+    /// The first quota of which the item at a place is one too many; other places may be empty.
+    pub(super) fn misfit(&self, list: &[u32], place: usize) -> Option<usize> {
+        self.quotas.iter().position(|quota| {
+            let Some(own) = self.counted(quota, list[place]) else { return false };
+            let count = |places: &[u32]| {
+                places
+                    .iter()
+                    .filter(|&&i| i != EMPTY && self.counted(quota, i) == Some(own))
+                    .count()
+            };
+            let too_many = quota.max.is_some_and(|max| count(list) > max);
+            too_many
+                || quota.window.is_some_and(|Window { max, places }| {
+                    let places = places.min(list.len());
+                    let starts =
+                        (place + 1).saturating_sub(places)..=place.min(list.len() - places);
+                    starts.into_iter().any(|start| count(&list[start..start + places]) > max)
+                })
+        })
+    }
+
+    /// The value that a quota counts a candidate under, if it does.
+    fn counted(&self, quota: &Quota, candidate: u32) -> Option<u32> {
+        let own = self.attributes[quota.attribute.0][candidate as usize];
+        (own != NO_VALUE && quota.value.is_none_or(|value| value == own)).then_some(own)
+    }
+
+    /// How many items a list lacks to a quota's minimum.
+    fn deficit(&self, quota: &Quota, list: &[u32]) -> usize {
+        if quota.min == 0 {
+            return 0;
+        }
+        let counts = list.iter().filter(|&&i| i != EMPTY && self.counted(quota, i).is_some());
+        quota.min.saturating_sub(counts.count())
+    }
+
+    /// A quota whose minimum, with others of its attribute, needs more places than are empty.
+    pub(super) fn out_of_reach(&self, list: &[u32]) -> Option<usize> {
+        let empty = list.iter().filter(|&&i| i == EMPTY).count();
+        (0..self.attributes.len()).find_map(|attribute| {
+            let mut lacking = 0;
+            self.quotas.iter().enumerate().filter(|(_, q)| q.attribute.0 == attribute).find_map(
+                |(index, quota)| {
+                    lacking += self.deficit(quota, list);
+                    (lacking > empty).then_some(index)
+                },
+            )
+        })
+    }
+
+    /// Number of places of a list of up to `k`, if every rule, taken by itself, can be met. O(attributes · N log N).
+    ///
+    /// Errors name the rule, what it asks for and what there is.
+    pub(super) fn places(&self, candidates: &Candidates<'_>, k: usize) -> Result<usize> {
+        let n = candidates.len();
+        if self.forbidden.len() != n {
+            return Err(Error::data(format!(
+                "rules: expected candidates that they were made for, {}, got {n}",
+                self.forbidden.len()
+            )));
+        }
+        let allowed = self.forbidden.iter().filter(|out| !**out).count();
+        if allowed == 0 && n > 0 {
+            return Err(Error::data(format!("rules: all {n} candidates are excluded"))
+                .with_hint("exclude fewer items, or widen the price band"));
+        }
+        let places = k.min(allowed);
+        for (i, &Pin { candidate, place }) in self.pins.iter().enumerate() {
+            let refuse = |problem: String| {
+                Err(Error::data(format!(
+                    "pin of candidate {candidate} at place {}: {problem}",
+                    place + 1
+                )))
+            };
+            if candidate as usize >= n {
+                return refuse(format!("expected a candidate below {n}"));
+            }
+            if self.is_forbidden(candidate) {
+                return refuse("another rule excludes it".into());
+            }
+            if place >= places {
+                return refuse(format!("the list has {places} places"));
+            }
+            if self.pins[..i].iter().any(|pin| pin.candidate == candidate || pin.place == place) {
+                return refuse("candidate or place has a pin already".into());
+            }
+        }
+        for (attribute, values) in self.attributes.iter().enumerate() {
+            let quotas = || self.quotas.iter().filter(|quota| quota.attribute.0 == attribute);
+            let mut values: Vec<u32> =
+                (0..n).filter(|&i| !self.forbidden[i]).map(|i| values[i]).collect();
+            values.sort_unstable();
+            let (mut asked, mut filled) = (0, 0);
+            for quota in quotas().filter(|quota| quota.min > 0) {
+                let there = values.iter().filter(|&&value| Some(value) == quota.value).count();
+                asked += quota.min;
+                let most = there.min(quota.capacity(places));
+                if most < quota.min {
+                    return Err(Error::data(format!(
+                        "rule {}: cannot be met, {there} such candidates and {places} places allow {most}",
+                        quota.describe()
+                    )));
+                }
+                if asked > places {
+                    return Err(Error::data(format!(
+                        "rule {}: cannot be met, with other minima it asks for {asked} of {places} places",
+                        quota.describe()
+                    )));
+                }
+            }
+            for same in values.chunk_by(|a, b| a == b) {
+                let limits = quotas().filter(|quota| {
+                    same[0] != NO_VALUE && quota.value.is_none_or(|value| value == same[0])
+                });
+                let most = limits.map(|quota| quota.capacity(places)).min();
+                filled += same.len().min(most.unwrap_or(usize::MAX));
+            }
+            if filled < places {
+                let names: Vec<String> = quotas().map(Quota::describe).collect();
+                return Err(Error::data(format!(
+                    "rules {}: {places} places to fill, but the candidates that they allow fill {filled}",
+                    names.join(", ")
+                )));
+            }
+        }
+        Ok(places)
+    }
+}
