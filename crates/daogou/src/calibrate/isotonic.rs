@@ -134,7 +134,7 @@ pub(super) fn fit(rows: &[Observed]) -> Option<IsotonicMap> {
         blocks.last_mut().expect("one more").add(&high);
     }
     let mut last = f64::NEG_INFINITY;
-    let mut knots = Vec::with_capacity(blocks.len() - first.min(blocks.len()));
+    let mut knots = Vec::new();
     for block in blocks.get(first..)? {
         let rate = (block.positives / block.negatives).ln();
         // Rates that differ by rounding only are one.

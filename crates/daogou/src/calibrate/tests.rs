@@ -151,7 +151,7 @@ fn a_distorted_head_is_mended_on_rows_it_was_not_fitted_on() {
         });
         each.collect()
     };
-    let (fit_on, hold_out) = (drawn(60_000), drawn(60_000));
+    let (fit_on, hold_out) = (drawn(200_000), drawn(400_000));
     let measured = |map: &Calibration| {
         let logits: Vec<f32> = hold_out.iter().map(|row| map.apply(row.logit)).collect();
         let p: Vec<f64> = logits.iter().map(|&z| sigmoid(f64::from(z))).collect();

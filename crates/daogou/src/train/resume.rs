@@ -9,7 +9,7 @@ use serde_json::json;
 use super::Position;
 use crate::artifact::{Checkpoint, Tensor, load_checkpoint, save_checkpoint};
 use crate::data::Dataset;
-use crate::schema::Config;
+use crate::schema::{CalibrationConfig, Config};
 use crate::{Error, Result};
 
 /// What must be the same for a checkpoint to fit: the configuration, but for what never changes the result, and the data.
@@ -17,6 +17,7 @@ pub(super) fn identity(config: &Config, data: &Dataset) -> serde_json::Value {
     let mut config = config.clone();
     config.train.threads = 0;
     config.train.checkpoint_steps = 0;
+    config.calibration = CalibrationConfig::default();
     json!({ "config": config, "data": data.report.fingerprint })
 }
 
