@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use daogou_nn::Team;
 use serde::Serialize;
 
+use crate::data::past::{Measured, Shown};
 use crate::data::{Column, Encoding, FieldKind, Impressions, Requests};
 use crate::lists::{
     Candidates, Contributions, Heads, ListSummary, Objective, Scratch, Weights, builder, explain,
@@ -110,11 +111,17 @@ pub fn recommend(run: &TrainedRun, ask: &Ask, team: &mut Team) -> Result<Recomme
         history_end: vec![end; chunks],
         columns: context_columns(run, ask, time, chunks)?,
     };
-    let impressions = Impressions {
+    let mut impressions = Impressions {
         columns: empty_columns(run, Side::Impression, items.len()),
         item: items,
         ..Impressions::default()
     };
+    if stored.space.reads_past() {
+        let shown = Shown { requests: &requests, impressions: &impressions, engaged: None };
+        let before = Some((&stored.past, i64::MIN));
+        Measured::new(&stored.space, &shown, before, &stored.items)
+            .fill(&stored.space, &mut impressions.columns);
+    }
     let source = Source {
         users: &stored.users,
         items: &stored.items,

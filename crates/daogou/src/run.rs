@@ -108,6 +108,8 @@ impl TrainedRun {
             users: &self.stored.users,
             items: &self.stored.items,
             catalogue: &self.stored.catalogue,
+            past: &self.stored.past,
+            last_time: self.stored.last_time,
         }
     }
 
