@@ -458,6 +458,8 @@ mod tests {
                 "feature.f.shared_with",
                 "[[feature]]\nname=\"f\"\nside=\"item\"\ntype=\"id\"\nshared_with=\"x\"\n",
             ),
+            ("feature.p.side", "[[feature]]\nname=\"p\"\nside=\"user\"\ntype=\"past\"\n"),
+            ("feature.p.type", "[[feature]]\nname=\"p\"\nside=\"impression\"\ntype=\"past\"\n"),
             ("lists.objectives.clicks", "[lists.objectives]\nclicks = 1.0\n"),
             ("train.id_dropout", "[train]\nid_dropout = 1.5\n"),
         ] {

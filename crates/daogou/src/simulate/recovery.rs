@@ -82,7 +82,6 @@ fn the_exposure_offset_recovers_what_people_want_under_equal_exposure() {
     let (with, without) =
         (of_head(&world, directory.path(), true), of_head(&world, directory.path(), false));
     let history = of_history(&world, directory.path());
-    eprintln!("KL to the truth: with offset {with}, without {without}, history {history}");
     assert!(with < 0.8 * without, "with the offset {with}, without {without}");
     assert!(with < 0.8 * history, "with the offset {with}, past clicks {history}");
 }
