@@ -186,6 +186,7 @@ fn the_simulated_shop_trains_on_all_four_tasks() {
     {
         assert!(d.join("shop").join(file).exists(), "{file}");
     }
+    done(d, &["validate", "shop/daogou.toml"]);
     done(d, &["train", "shop/daogou.toml", "--run-dir", "run", "--set", "train.epochs=1"]);
     let report: Value =
         serde_json::from_str(&done(d, &["eval", "run", "--format", "json"])).unwrap();

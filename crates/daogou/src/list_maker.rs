@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use daogou_nn::Team;
 
 use crate::calibrate::CalibratedForward;
+use crate::data::past::{Lookback, Shown};
 use crate::data::timeline::history_ends;
 use crate::data::{
     Catalogue, Column, Dataset, FieldKind, Impressions, Requests, Seen, SideTable, Timelines,
@@ -13,7 +14,8 @@ use crate::lists::{Candidates, Heads, Objective, Scratch, Weights, builder, util
 use crate::metrics::distribution::log_softmax;
 use crate::models::{Level, Logits, Mode, Source};
 use crate::run::{TrainedRun, sigmoid};
-use crate::schema::{Role, Side, TaskKind};
+use crate::schema::{Config, Role, Side, TaskKind};
+use crate::train::binary_index;
 use crate::{Error, Result};
 
 /// Candidates that share one copy of the request in a forward pass.
@@ -26,6 +28,8 @@ pub(crate) struct Shop<'a> {
     pub(crate) items: &'a SideTable,
     pub(crate) catalogue: &'a Catalogue,
     pub(crate) timelines: &'a Timelines,
+    /// Requests that may be earlier than a visit.
+    pub(crate) shown: Option<Shown<'a>>,
 }
 
 impl<'a> From<&'a TrainedRun> for Shop<'a> {
@@ -36,17 +40,26 @@ impl<'a> From<&'a TrainedRun> for Shop<'a> {
             items: &stored.items,
             catalogue: &stored.catalogue,
             timelines: &stored.timelines,
+            shown: None,
         }
     }
 }
 
-impl<'a> From<&'a Dataset> for Shop<'a> {
-    fn from(data: &'a Dataset) -> Self {
+impl<'a> Shop<'a> {
+    /// A log that was read by a run of this configuration.
+    pub(crate) fn of_log(config: &Config, data: &'a Dataset) -> Self {
+        let click = config.task_of(Role::Click).map_or(0, |task| binary_index(config, task));
+        let shown = Shown {
+            requests: &data.requests,
+            impressions: &data.impressions,
+            engaged: data.impressions.labels.get(click).map(Vec::as_slice),
+        };
         Self {
             users: &data.users,
             items: &data.items,
             catalogue: &data.catalogue,
             timelines: &data.timelines,
+            shown: (!data.requests.time.is_empty()).then_some(shown),
         }
     }
 }
@@ -66,6 +79,7 @@ pub(crate) struct ListMaker<'a> {
     run: &'a TrainedRun,
     shop: Shop<'a>,
     seen: Vec<&'a Seen>,
+    lookback: Lookback<'a>,
     forward: CalibratedForward<'a>,
     requests: Requests,
     chunks: Vec<u32>,
@@ -122,6 +136,15 @@ impl<'a> ListMaker<'a> {
         let of_items = |i: &u32| *i as usize;
         let catalogue = shop.catalogue;
         Ok(Self {
+            lookback: Lookback::new(
+                &run.stored.space,
+                shop.shown,
+                (
+                    &run.stored.past,
+                    if shop.shown.is_some() { run.stored.last_time } else { i64::MIN },
+                ),
+                shop.items,
+            ),
             forward: run.forward(threads),
             requests: Requests {
                 offsets: (0..=chunks).map(|c| (c * CHUNK).min(items.len()) as u32).collect(),
@@ -248,6 +271,9 @@ impl<'a> ListMaker<'a> {
         let (columns, row) = visit.context;
         requests.columns.clear();
         requests.columns.extend(columns.iter().map(|column| column.repeated(row, chunks)));
+        let Impressions { item, columns, .. } = &mut self.impressions;
+        self.lookback.clear(columns);
+        self.lookback.extend((visit.user, visit.time), item, columns);
 
         self.novel.fill(1.0);
         for seen in &self.seen {

@@ -134,6 +134,8 @@ impl TrainedRun {
             users: &self.stored.users,
             items: &self.stored.items,
             catalogue: &self.stored.catalogue,
+            past: &self.stored.past,
+            last_time: self.stored.last_time,
         }
     }
 
@@ -272,6 +274,7 @@ impl TrainedRun {
             click: click.as_deref(),
             purchase: purchase.as_deref(),
             price: price.as_deref(),
+            bonus: None,
         };
         let mut utility = Vec::new();
         weights.utility(&heads, click.as_ref().map_or(0, Vec::len), &mut utility)?;

@@ -6,6 +6,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::past::Past;
 use super::space::FeatureSpace;
 
 /// A loaded log.
@@ -25,6 +26,8 @@ pub struct Dataset {
     pub impressions: Impressions,
     /// What users engaged with (clicked; bought counts as its weight says), by user, in time order.
     pub timelines: Timelines,
+    /// What users were shown, all in all; empty where no feature asks for it.
+    pub past: Past,
     /// Labels of request-level tasks: one entry per task of the configuration, `None` for binary tasks.
     pub targets: Vec<Option<RequestTarget>>,
     /// Ranges of requests.

@@ -5,6 +5,7 @@ use rustc_hash::FxBuildHasher;
 
 use super::columns::Raw;
 use super::dataset::Column;
+use super::past::Measure;
 use super::space::{Encoding, FeatureSpace, Field, FieldKind, TableShape};
 use crate::schema::{Config, Feature, FeatureType, Side, Transform};
 use crate::{Error, Result};
@@ -36,7 +37,7 @@ pub(super) fn fit<'a>(
         }
     }
     let mut columns = [0usize; 4];
-    let mut histories = Vec::new();
+    let (mut histories, mut pasts) = (Vec::new(), Vec::new());
     for feature in &config.features {
         let mut add =
             |space: &mut FeatureSpace, name: String, kind: FieldKind, encoding: Encoding| {
@@ -82,6 +83,20 @@ pub(super) fn fit<'a>(
                 }
             }
             FeatureType::History => histories.push((space.fields.len(), feature)),
+            FeatureType::Past => {
+                // Without `of` the item itself, whether or not its id is an input.
+                let own = [config.columns.item.clone()];
+                for item in feature.of.as_deref().unwrap_or(&own) {
+                    for measure in Measure::ALL {
+                        if let Some(named) = feature.of.as_ref().and(Some(item)) {
+                            pasts.push((space.fields.len(), feature, named.clone()));
+                        }
+                        let name = format!("{}_{item}_{}", feature.name, measure.name());
+                        let encoding = Encoding::Past { of: None, measure, mean: 0.0, sd: 1.0 };
+                        add(&mut space, name, FieldKind::Number, encoding);
+                    }
+                }
+            }
         }
         if feature.kind == FeatureType::History {
             let kind = FieldKind::History { of: Vec::new(), length: feature.length.unwrap_or(20) };
@@ -96,6 +111,12 @@ pub(super) fn fit<'a>(
             *of = fields;
         }
     }
+    for (place, feature, item) in pasts {
+        let field = item_field(&space, &item).ok_or_else(|| no_item_field(feature, &[item]))?;
+        if let Encoding::Past { of, .. } = &mut space.encodings[place] {
+            *of = Some(field);
+        }
+    }
     Ok(space)
 }
 
@@ -107,17 +128,23 @@ fn history_fields(config: &Config, space: &FeatureSpace, feature: &Feature) -> R
         });
         own.map(|f| f.name.clone()).into_iter().collect()
     });
-    let place = |name: &String| {
-        space.fields.iter().position(|f| {
-            &f.name == name && f.side == Side::Item && matches!(f.kind, FieldKind::Id { .. })
-        })
-    };
-    let fields: Option<Vec<usize>> = of.iter().map(place).collect();
-    fields.filter(|fields| !fields.is_empty()).ok_or_else(|| Error::Config {
+    let fields: Option<Vec<usize>> = of.iter().map(|name| item_field(space, name)).collect();
+    fields.filter(|fields| !fields.is_empty()).ok_or_else(|| no_item_field(feature, &of))
+}
+
+/// The item-side id field of this name.
+fn item_field(space: &FeatureSpace, name: &str) -> Option<usize> {
+    space.fields.iter().position(|f| {
+        f.name == name && f.side == Side::Item && matches!(f.kind, FieldKind::Id { .. })
+    })
+}
+
+fn no_item_field(feature: &Feature, of: &[String]) -> Error {
+    Error::Config {
         key: format!("feature.{}.of", feature.name),
         problem: format!("expected names of item-side id features, got {of:?}"),
         hint: Some("add the item id as a feature, or name other item-side ids".into()),
-    })
+    }
 }
 
 /// Encoding and table rows of a feature that owns a table.
@@ -186,8 +213,14 @@ fn standardise(feature: &Feature, sample: &Sample<'_>) -> Encoding {
         return Encoding::Standardised { mean: 0.0, sd: 1.0, log1p: false, missing };
     }
     let f = |x: f64| if log1p { x.ln_1p() } else { x };
+    let (mean, sd) = mean_and_sd(numbers(sample).map(f));
+    Encoding::Standardised { mean, sd, log1p, missing }
+}
+
+/// Mean, and standard deviation or 1 where it is 0.
+pub(super) fn mean_and_sd(values: impl Iterator<Item = f64>) -> (f64, f64) {
     let (mut n, mut mean, mut square) = (0.0, 0.0, 0.0);
-    for x in numbers(sample).map(f) {
+    for x in values {
         // Welford: no cancellation for large, nearly equal numbers.
         n += 1.0;
         let delta = x - mean;
@@ -195,7 +228,7 @@ fn standardise(feature: &Feature, sample: &Sample<'_>) -> Encoding {
         square += delta * (x - mean);
     }
     let sd = if n > 0.0 { (square / n).sqrt() } else { 0.0 };
-    Encoding::Standardised { mean, sd: if sd > 0.0 { sd } else { 1.0 }, log1p, missing }
+    (mean, if sd > 0.0 { sd } else { 1.0 })
 }
 
 /// Inner edges of `buckets` quantile buckets; equal edges are kept once.

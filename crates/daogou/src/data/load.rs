@@ -13,7 +13,8 @@ use super::dataset::{
 };
 use super::encode::{self, NO_ROW, Sample};
 use super::event_log::{self, EventKind};
-use super::space::{FeatureSpace, Field, FieldKind};
+use super::past::{Measured, Past, Shown};
+use super::space::{Encoding, FeatureSpace, Field, FieldKind};
 use super::split::{self, RequestFacts, SplitPlan};
 use super::targets;
 use super::timeline::{self, Engagements};
@@ -38,6 +39,10 @@ pub struct Known<'a> {
     pub items: &'a SideTable,
     /// Items as lists see them.
     pub catalogue: &'a Catalogue,
+    /// What users had seen when its log ended.
+    pub past: &'a Past,
+    /// Time of the last request of its log.
+    pub last_time: i64,
 }
 
 /// Columns to read from one table, each once.
@@ -68,7 +73,7 @@ pub(super) fn want(feature: &Feature) -> Option<Want> {
             negative: feature.transform != Some(Transform::Log1p),
         }),
         FeatureType::Time => Some(Want::Time),
-        FeatureType::History => None,
+        FeatureType::History | FeatureType::Past => None,
     }
 }
 
@@ -343,7 +348,7 @@ impl Loader<'_> {
 
         let train = ordered.split.train.clone();
         let train_rows = ordered.requests.impressions(&train);
-        let space = if let Some(known) = self.known {
+        let mut space = if let Some(known) = self.known {
             Arc::clone(known.space)
         } else {
             // Sampled negatives are no observations: they are left out of all statistics.
@@ -369,6 +374,11 @@ impl Loader<'_> {
             if matches!(field.kind, FieldKind::History { .. }) {
                 continue;
             }
+            if matches!(encoding, Encoding::Past { .. }) {
+                // Filled below, when items have their columns.
+                encoded[field.side as usize].push(Column::Numbers(Vec::new()));
+                continue;
+            }
             let feature = feature_of(config, field);
             // A frozen side keeps the run's columns.
             let index = config.features.iter().position(|f| std::ptr::eq(f, feature));
@@ -387,7 +397,22 @@ impl Loader<'_> {
         let catalogue = self.catalogue(&items, &item_side, &ordered);
         let Ordered { mut requests, mut impressions, split, rows, .. } = ordered;
 
+        let items = SideTable { ids: item_side.ids, columns: item_columns };
         let click = self.click_labels(&impressions);
+        let mut past = Past::default();
+        if space.reads_past() {
+            let shown =
+                Shown { requests: &requests, impressions: &impressions, engaged: click.as_deref() };
+            let before = self.known.map(|known| (known.past, known.last_time));
+            let measured = Measured::new(&space, &shown, before, &items);
+            past = Past::of_log(&shown, items.ids.len());
+            if self.known.is_none() {
+                let seen = |i: &usize| !impressions.sampled.get(*i).is_some_and(|&sampled| sampled);
+                let rows: Vec<u32> = train_rows.filter(seen).map(|i| i as u32).collect();
+                measured.fit(Arc::make_mut(&mut space), &rows);
+            }
+            measured.fill(&space, &mut impressions.columns);
+        }
         let n_users = user_side.ids.len();
         let timelines = self.timelines(n_users, &requests, &impressions, click.as_deref());
         requests.history_end = timeline::history_ends(&timelines, &requests.user, &requests.time);
@@ -415,11 +440,12 @@ impl Loader<'_> {
         Ok(Dataset {
             space,
             users: SideTable { ids: user_side.ids, columns: user_columns },
-            items: SideTable { ids: item_side.ids, columns: item_columns },
+            items,
             catalogue,
             requests,
             impressions,
             timelines,
+            past,
             targets,
             split,
             rows,

@@ -5,6 +5,7 @@ pub mod dataset;
 mod encode;
 pub mod event_log;
 mod load;
+pub mod past;
 pub mod space;
 pub mod split;
 pub mod store;
@@ -18,6 +19,7 @@ pub use dataset::{
 };
 pub(crate) use encode::{encode_one, encode_time};
 pub use load::{Known, load, load_known};
+pub use past::Past;
 pub use space::{Encoding, FeatureSpace, Field, FieldKind, TableShape};
 pub(crate) use stream::Stream;
 pub use timeline::Seen;

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::past::Measure;
 use crate::schema::Side;
 
 /// How raw values become numbers. Saved with a run; serving encodes with the very same object.
@@ -13,6 +14,13 @@ pub struct FeatureSpace {
     pub tables: Vec<TableShape>,
     /// Encodings, one per field.
     pub encodings: Vec<Encoding>,
+}
+
+impl FeatureSpace {
+    /// Whether a field measures what users were shown before.
+    pub fn reads_past(&self) -> bool {
+        self.encodings.iter().any(|encoding| matches!(encoding, Encoding::Past { .. }))
+    }
 }
 
 /// One model input.
@@ -100,4 +108,15 @@ pub enum Encoding {
     Weekday,
     /// Nothing to encode: a history.
     Timeline,
+    /// `(x − mean) / sd`, `x` what the user's past impressions of like items measure.
+    Past {
+        /// Index into `FeatureSpace::fields` of the item-side id by which items are alike; none: the item itself.
+        of: Option<usize>,
+        /// What is measured.
+        measure: Measure,
+        /// Mean in training.
+        mean: f64,
+        /// Standard deviation in training; 1 where it is 0.
+        sd: f64,
+    },
 }

@@ -3,6 +3,7 @@
 //! ```text
 //! vocab/space.json        how values become numbers
 //! users/table.json        ids and encoded features     users/past.json     engaged and seen items
+//! users/shown.json        how often and when items were shown, where a feature of type `past` asks for it
 //! items/table.json        ids and encoded features     items/catalogue.json
 //! ```
 
@@ -12,6 +13,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::dataset::{Catalogue, Column, Dataset, SideTable, Timelines};
+use super::past::Past;
 use super::space::FeatureSpace;
 use super::timeline::Seen;
 use crate::artifact::{Run, RunWriter};
@@ -35,6 +37,8 @@ pub struct Stored {
     pub timelines: Timelines,
     /// What users have seen.
     pub seen: Seen,
+    /// How often and when; empty where no feature asks for it.
+    pub past: Past,
     /// Time of the last request of the log; 0 without time.
     pub last_time: i64,
 }
@@ -42,6 +46,8 @@ pub struct Stored {
 const SPACE: &str = "vocab/space.json";
 const USERS: &str = "users/table.json";
 const PAST: &str = "users/past.json";
+/// Only where a feature asks for it.
+const SHOWN: &str = "users/shown.json";
 const ITEMS: &str = "items/table.json";
 const CATALOGUE: &str = "items/catalogue.json";
 
@@ -66,6 +72,7 @@ impl Stored {
             catalogue: data.catalogue.clone(),
             timelines: data.timelines.clone(),
             seen: Seen::in_log(&data.requests, &data.impressions, &data.timelines),
+            past: data.past.clone(),
             last_time: data.requests.time.iter().copied().max().unwrap_or(0),
         }
     }
@@ -79,6 +86,9 @@ impl Stored {
         put(run, SPACE, &(&*self.space, &self.shape))?;
         put(run, USERS, &self.users)?;
         put(run, PAST, &(&self.timelines, &self.seen, self.last_time))?;
+        if self.space.reads_past() {
+            put(run, SHOWN, &self.past)?;
+        }
         put(run, ITEMS, &self.items)?;
         put(run, CATALOGUE, &self.catalogue)
     }
@@ -91,6 +101,7 @@ impl Stored {
     pub fn read(run: &Run) -> Result<Self> {
         let (space, shape): (FeatureSpace, Shape) = get(run, SPACE)?;
         let (timelines, seen, last_time) = get(run, PAST)?;
+        let past = if space.reads_past() { get(run, SHOWN)? } else { Past::default() };
         let stored = Self {
             space: Arc::new(space),
             shape,
@@ -99,6 +110,7 @@ impl Stored {
             catalogue: get(run, CATALOGUE)?,
             timelines,
             seen,
+            past,
             last_time,
         };
         for (table, name) in [(&stored.users, USERS), (&stored.items, ITEMS)] {
@@ -116,6 +128,9 @@ impl Stored {
                     format!("damaged: expected {rows} rows in every column"),
                 ));
             }
+        }
+        if !stored.past.is_whole() {
+            return Err(Error::file(run.path(SHOWN)?, "damaged: columns of different lengths"));
         }
         if stored.timelines.offsets.len() != stored.users.ids.len() + 1 {
             return Err(Error::file(run.path(PAST)?, "damaged: expected a past for every user"));

@@ -9,7 +9,8 @@ use super::columns::{Builder, Raw, Want};
 use super::dataset::{Column, Impressions, Requests, SideTable, Timelines};
 use super::encode;
 use super::load::{Wanted, feature_of, want};
-use super::space::{FeatureSpace, FieldKind};
+use super::past::Lookback;
+use super::space::{Encoding, FeatureSpace, FieldKind};
 use super::store::Stored;
 use super::timeline::history_ends;
 use crate::models::Source;
@@ -41,6 +42,9 @@ pub(crate) struct Stream<'a> {
     users: Guests,
     items: Guests,
     timelines: Timelines,
+    lookback: Lookback<'a>,
+    /// Items of one request.
+    shown: Vec<u32>,
     requests: Requests,
     impressions: Impressions,
 }
@@ -48,7 +52,8 @@ pub(crate) struct Stream<'a> {
 /// A field that is read from the file.
 struct EncodedField {
     side: Side,
-    wanted: usize,
+    /// `None`: not of the file, but of what the run knows of the person's past.
+    wanted: Option<usize>,
     /// Index into the encodings of the space.
     encoding: usize,
     salt: String,
@@ -121,11 +126,16 @@ impl<'a> Stream<'a> {
             if !read || matches!(field.kind, FieldKind::History { .. }) {
                 continue;
             }
+            if matches!(space.encodings[encoding], Encoding::Past { .. }) {
+                let (side, salt) = (field.side, String::new());
+                fields.push(EncodedField { side, wanted: None, encoding, salt });
+                continue;
+            }
             let feature = feature_of(config, field);
             let how = want(feature).expect("only a history has no column");
             fields.push(EncodedField {
                 side: field.side,
-                wanted: wanted.add(feature.column(), how),
+                wanted: Some(wanted.add(feature.column(), how)),
                 encoding,
                 salt: feature.shared_with.as_deref().unwrap_or(&feature.name).into(),
             });
@@ -150,6 +160,8 @@ impl<'a> Stream<'a> {
             users: Guests::new(&stored.users, user_side),
             items: Guests::new(&stored.items, item_side),
             timelines: stored.timelines.clone(),
+            lookback: Lookback::new(space, None, (&stored.past, stored.last_time), &stored.items),
+            shown: Vec::new(),
             requests: Requests::default(),
             impressions: Impressions::default(),
             stored,
@@ -192,10 +204,13 @@ impl<'a> Stream<'a> {
         let mut encoded: [Vec<Column>; 4] = Default::default();
         for field in &self.fields {
             let encoding = &self.stored.space.encodings[field.encoding];
-            let column = encode::encode(&raws[field.wanted], encoding, &field.salt);
+            let column = match field.wanted {
+                Some(place) => encode::encode(&raws[place], encoding, &field.salt),
+                None => Column::Numbers(Vec::new()),
+            };
             encoded[field.side as usize].push(column);
         }
-        let [user_columns, item_columns, context, cross] = encoded;
+        let [user_columns, item_columns, context, mut cross] = encoded;
         let user = self.users.rows(known(&raws[self.user], &self.user_rows), &user_columns);
         let item = self.items.rows(known(&raws[self.item], &self.item_rows), &item_columns);
         let times: &[i64] = match self.time.map(|place| &raws[place]) {
@@ -234,6 +249,14 @@ impl<'a> Stream<'a> {
             requests.offsets.push(n as u32);
         }
         requests.history_end = history_ends(&self.timelines, &requests.user, &requests.time);
+        for r in 0..requests.len() {
+            // The run's items alone have a past; a row without time is taken to be later than all the run knows.
+            let time = requests.time.get(r).copied().unwrap_or(i64::MAX);
+            let items = item[requests.impressions(&(r..r + 1))].iter();
+            self.shown.clear();
+            self.shown.extend(items.map(|&i| if (i as usize) < self.items.known { i } else { 0 }));
+            self.lookback.extend((requests.user[r], time), &self.shown, &mut cross);
+        }
         self.impressions = Impressions { item, columns: cross, ..Impressions::default() };
     }
 

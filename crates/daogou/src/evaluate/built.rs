@@ -70,7 +70,8 @@ pub(crate) fn built_lists(
     let popular = most_clicked(&items, &data.catalogue.train_clicks, k);
     let seen_here = Seen::in_log(&data.requests, &data.impressions, &data.timelines);
     let seen = vec![&run.stored.seen, &seen_here];
-    let mut maker = ListMaker::new(run, Shop::from(data), seen.clone(), items, team.size())?;
+    let mut maker =
+        ListMaker::new(run, Shop::of_log(&run.config, data), seen.clone(), items, team.size())?;
     let mut tallies: BTreeMap<&str, ListTally<'_>> = BTreeMap::new();
     let mut top = TopClicks::default();
     let (mut shown, mut unseen, mut order) = (Vec::new(), Vec::new(), Vec::new());

@@ -160,7 +160,7 @@ impl Config {
                 }
                 Ok(())
             };
-            use FeatureType::{History, Id, Multi, Number};
+            use FeatureType::{History, Id, Multi, Number, Past};
             only(feature.min_count.is_some(), "min_count", &[Id, Multi])?;
             only(feature.hash_rows.is_some(), "hash_rows", &[Id, Multi])?;
             only(feature.shared_with.is_some(), "shared_with", &[Id, Multi])?;
@@ -169,7 +169,7 @@ impl Config {
             only(feature.missing.is_some(), "missing", &[Number])?;
             only(feature.separator.is_some(), "separator", &[Multi])?;
             only(feature.length.is_some(), "length", &[History])?;
-            only(feature.of.is_some(), "of", &[History])?;
+            only(feature.of.is_some(), "of", &[History, Past])?;
             if feature.buckets.is_some() && feature.transform != Some(Transform::Buckets) {
                 return Err(Error::config(key("buckets"), "needs `transform = \"buckets\"`"));
             }
@@ -185,11 +185,18 @@ impl Config {
                     "sizes must be positive (buckets at least 2)",
                 ));
             }
-            if feature.kind == FeatureType::History && feature.side != Side::User {
+            if feature.kind == History && feature.side != Side::User {
                 return Err(Error::config(key("side"), "a history belongs to `side = \"user\"`"));
             }
-            if feature.kind == FeatureType::History && self.columns.time.is_none() {
-                return Err(Error::config(key("type"), "a history needs `columns.time`"));
+            if feature.kind == Past && feature.side != Side::Impression {
+                return Err(Error::config(
+                    key("side"),
+                    "a past is of one user and one item: it belongs to `side = \"impression\"`",
+                ));
+            }
+            if matches!(feature.kind, History | Past) && self.columns.time.is_none() {
+                let what = name_of(&feature.kind);
+                return Err(Error::config(key("type"), format!("a {what} needs `columns.time`")));
             }
             if let Some(other) = &feature.shared_with {
                 let Some(found) = self.features.iter().find(|f| f.name == *other) else {
@@ -446,6 +453,8 @@ mod tests {
                 "feature.f.shared_with",
                 "[[feature]]\nname=\"f\"\nside=\"item\"\ntype=\"id\"\nshared_with=\"x\"\n",
             ),
+            ("feature.p.side", "[[feature]]\nname=\"p\"\nside=\"user\"\ntype=\"past\"\n"),
+            ("feature.p.type", "[[feature]]\nname=\"p\"\nside=\"impression\"\ntype=\"past\"\n"),
             ("lists.objectives.clicks", "[lists.objectives]\nclicks = 1.0\n"),
             ("train.id_dropout", "[train]\nid_dropout = 1.5\n"),
         ] {

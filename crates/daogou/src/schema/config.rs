@@ -283,7 +283,8 @@ pub struct Feature {
     /// `history`: how many of the user's last engaged items before the request are kept; default 20.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub length: Option<usize>,
-    /// `history`: item-side id features by which a past item is embedded (tables shared); default the item id.
+    /// `history`: item-side id features by which a past item is embedded (tables shared); `past`: item-side id features
+    /// by which an earlier impression is like this one, each counted for itself. Default the item id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub of: Option<Vec<String>>,
 }
@@ -345,6 +346,10 @@ pub enum FeatureType {
     Time,
     /// The user's last engaged items before the request.
     History,
+    /// How often and how lately the user was shown, and engaged with, this item (or, by `of`, its category or brand)
+    /// before the request. Four numbers each: ln(1 + impressions), ln(1 + engaged), and ln(1 + minutes) since the last
+    /// of both.
+    Past,
 }
 
 /// Transformation of a number. All statistics come from the training split.

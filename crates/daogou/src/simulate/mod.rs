@@ -15,6 +15,8 @@ mod choice;
 pub mod oracle;
 mod output;
 mod policy;
+#[cfg(test)]
+mod recovery;
 mod schedule;
 #[cfg(test)]
 mod tests;

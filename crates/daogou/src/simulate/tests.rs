@@ -565,9 +565,10 @@ fn the_configuration_is_accepted_and_names_columns_that_exist() {
     let (log, items, users) =
         (columns("impressions.parquet"), columns("items.parquet"), columns("users.parquet"));
     assert_eq!(config.data.impressions, ["impressions.parquet"]);
-    for feature in config.features.iter().filter(|f| f.kind != crate::schema::FeatureType::History)
-    {
-        use crate::schema::Side;
+    use crate::schema::{FeatureType, Side};
+    let read_from_column =
+        |kind: FeatureType| !matches!(kind, FeatureType::History | FeatureType::Past);
+    for feature in config.features.iter().filter(|f| read_from_column(f.kind)) {
         let table = match feature.side {
             Side::User => &users,
             Side::Item => &items,

@@ -254,7 +254,7 @@ impl Tables {
         }
         for feature in &config.features {
             let check = match feature.kind {
-                FeatureType::History => continue,
+                FeatureType::History | FeatureType::Past => continue,
                 FeatureType::Number => Check::Number {
                     empty: feature.missing.is_some()
                         || feature.transform == Some(Transform::Buckets),
@@ -565,7 +565,7 @@ impl Tables {
         asked: &[usize],
         labels: &[u8],
     ) -> Option<f64> {
-        if matches!(feature.kind, FeatureType::History | FeatureType::Time) {
+        if matches!(feature.kind, FeatureType::History | FeatureType::Past | FeatureType::Time) {
             return None;
         }
         let name = feature.column();

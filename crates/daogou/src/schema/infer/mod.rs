@@ -621,13 +621,25 @@ impl Inference {
             let of: Vec<String> =
                 config.features.iter().filter(item_ids).take(4).map(|f| f.name.clone()).collect();
             config.features.push(Feature {
-                of: Some(of),
+                of: Some(of.clone()),
                 ..Feature::new("history", Side::User, FeatureType::History)
             });
             self.comments.push((
                 "feature.history".into(),
                 "The user's last items before the request.".into(),
             ));
+            // Sampled negatives are items never met: what was met before would give them away.
+            if config.data.events.is_empty() {
+                config.features.push(Feature {
+                    of: Some(of),
+                    ..Feature::new("past", Side::Impression, FeatureType::Past)
+                });
+                self.comments.push((
+                    "feature.past".into(),
+                    "How often and how lately the user was shown, and clicked, the same before."
+                        .into(),
+                ));
+            }
         } else {
             config.data.split.method = SplitMethod::RowOrder;
         }

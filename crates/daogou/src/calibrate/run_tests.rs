@@ -9,6 +9,7 @@ use super::heads::by_evidence;
 use super::{Calibration, Calibrations, HeadCalibration, Observed};
 use crate::artifact::{Provenance, Run};
 use crate::data::{Dataset, RequestTarget};
+use crate::evaluate::EvaluateOptions;
 use crate::metrics::calibration::{BINS, ece, pcoc, reliability};
 use crate::metrics::logloss::sigmoid;
 use crate::metrics::{BootstrapOptions, ScoreOrder};
@@ -71,7 +72,8 @@ fn the_validation_split_alone_decides_and_a_run_keeps_it() {
     assert_eq!(TrainedRun::open(&path).unwrap().0.calibrations, fitted);
 
     // Reported before and after, and shown.
-    let options = BootstrapOptions { replicates: 0, ..BootstrapOptions::default() };
+    let bootstrap = BootstrapOptions { replicates: 0, ..BootstrapOptions::default() };
+    let options = EvaluateOptions { bootstrap, ..EvaluateOptions::default() };
     let valid = data.split.valid.clone();
     let evaluation = run.evaluate(&data, &valid, &options).unwrap();
     let effect = &evaluation.calibration["click"];
