@@ -120,11 +120,9 @@ proptest! {
     #[test]
     fn every_list_of_every_builder_holds_to_the_rules((drawn, book) in ruled(1..25)) {
         let Some(rules) = book.rules() else { return Err(TestCaseError::reject("contradiction")) };
-        let mut met = None;
         for name in builder::names() {
             let built = build(&drawn, &rules, builder(name).unwrap());
-            // Whether rules can be met does not depend on who is asked.
-            prop_assert_eq!(*met.get_or_insert(built.is_ok()), built.is_ok());
+            // Where a list is hard to find, whether it is within the tries depends on what is tried first.
             if let Ok(list) = built {
                 prop_assert_eq!(list.len(), book.places(drawn.k));
                 prop_assert!(book.hold(&list), "{}: {:?}", name, list);
