@@ -13,9 +13,9 @@ mod forward;
 mod heads;
 mod isotonic;
 mod platt;
-mod temperature;
 #[cfg(test)]
-mod tests;
+mod run_tests;
+mod temperature;
 
 pub use forward::CalibratedForward;
 pub use heads::{Calibrations, HeadCalibration};
