@@ -149,7 +149,7 @@ fn a_distorted_head_is_mended_on_rows_it_was_not_fitted_on() {
             let truth = 1.2 * rng.normal() - 2.5;
             let target = f32::from(rng.uniform() < sigmoid(truth));
             // Too sure of itself, and too high.
-            Observed { logit: (1.8 * truth + 1.5) as f32, offset: 0.0, target, weight: 1.0 }
+            Observed { logit: (1.8 * truth + 2.5) as f32, offset: 0.0, target, weight: 1.0 }
         });
         each.collect()
     };

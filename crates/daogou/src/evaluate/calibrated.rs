@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{Reports, TaskReport};
-use crate::calibrate::Calibrations;
+use crate::calibrate::{Calibration, Calibrations};
 use crate::metrics::calibration::ReliabilityBin;
 
 /// One report before and after calibration. `None` (JSON `null`) where undefined, or not a metric of its kind.
@@ -57,9 +57,9 @@ pub(crate) fn effects(
             let [ece_before, pcoc_before, loss_before] = measured(before);
             let [ece_after, pcoc_after, loss_after] = measured(after);
             let effect = CalibrationEffect {
-                method: map.map_or("product", |map| map.name()).into(),
-                a: map.and_then(|map| map.slope()),
-                b: map.and_then(|map| map.shift()),
+                method: map.map_or("product", Calibration::name).into(),
+                a: map.and_then(Calibration::slope),
+                b: map.and_then(Calibration::shift),
                 ece_before,
                 ece_after,
                 pcoc_before,
