@@ -1,13 +1,17 @@
 //! `daogou demo`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use daogou::evaluate::{EvaluateOptions, TaskReport, table};
+use daogou::data::Dataset;
+use daogou::evaluate::{EvaluateOptions, Evaluation, TaskReport, TaskScores, table};
+use daogou::models::{Mode, Source};
 use daogou::recommend::{Ask, recommend};
-use daogou::schema::Config;
+use daogou::run::TrainedRun;
+use daogou::schema::{Config, Role};
 use daogou::simulate::Options;
-use daogou::simulate::oracle::Ceiling;
+use daogou::simulate::oracle::Truth;
+use daogou_nn::Team;
 
 use super::Outcome;
 use crate::terminal::{note, print};
@@ -51,29 +55,13 @@ impl Demo {
         config.train.seed = self.seed;
         let (run, data) = super::train::trained(&config, &shop, &directory, false)?;
         note("3/4 measuring it on the test split, the last tenth of the log");
-        let test = data.split.test.clone();
-        let evaluation = run.evaluate(&data, &test, &EvaluateOptions::default())?;
+        let evaluation = run.evaluate(&data, &data.split.test, &EvaluateOptions::default())?;
         let mut text = table::table(&evaluation);
 
-        let first = data.requests.time[test.start];
-        let ceiling = Ceiling::read(&shop, |_, time| time >= first)?;
-        text += "\nBeside the truth, which the simulator knows: AUC of the model, of the true\n\
-                 probabilities (no model can do better), and the share of that gap closed\n";
-        for (task, name, bound) in [
-            ("click", "CTR", &ceiling.ctr),
-            ("purchase", "CVR, clicked", &ceiling.cvr),
-            ("purchase_ctcvr", "CTCVR, all", &ceiling.ctcvr),
-        ] {
-            let Some(TaskReport::Binary(report)) = evaluation.tasks.get(task) else { continue };
-            let (Some(auc), Some(best)) = (report.auc, bound.auc) else { continue };
-            text += &format!(
-                "  {name:<14} model {auc:.4}   truth {best:.4}   closed {:.1} %\n",
-                bound.gap_closed(auc).unwrap_or(0.0) * 100.0
-            );
-        }
+        let mut team = Team::new(daogou::train::threads(config.train.threads));
+        text += &beside_the_truth(&run, &data, &evaluation, &shop, &mut team)?;
         note("4/4 five lists");
         text += "\nFive lists (weights: click 1, purchase 3, diversity 0.3, novelty 0.1)\n";
-        let mut team = daogou_nn::Team::new(daogou::train::threads(config.train.threads));
         let users = data.users.ids.len() - 1;
         let mut asked: Vec<String> =
             (0..4).map(|i| data.users.ids[1 + i * users / 4].clone()).collect();
@@ -90,4 +78,46 @@ impl Demo {
         ));
         Ok(Outcome::Done)
     }
+}
+
+/// The model's AUC beside that of the true probabilities.
+fn beside_the_truth(
+    run: &TrainedRun,
+    data: &Dataset,
+    evaluation: &Evaluation,
+    shop: &Path,
+    team: &mut Team,
+) -> anyhow::Result<String> {
+    let test = data.split.test.clone();
+    let requests: Vec<u32> = test.clone().map(|r| r as u32).collect();
+    let answers = run.predictions(&Source::from(data), &requests, Mode::Evaluate, team);
+    let logits = |role| match run.config.task_of(role).map(|task| &answers.tasks[task]) {
+        Some(TaskScores::Logits(logits)) => logits.as_slice(),
+        _ => unreachable!("the simulated shop has both tasks"),
+    };
+    let truth = Truth::read(shop)?;
+    let rows: Vec<usize> =
+        data.requests.impressions(&test).map(|i| data.rows[i] as usize).collect();
+    let expected = truth.expected(&rows, logits(Role::Click), logits(Role::Purchase));
+    let ceiling = truth.ceiling(&rows);
+    let mut text = String::from(
+        "\nBeside the truth, which the simulator knows: AUC of the model on these labels, and\n\
+         expected over all labels that could have been drawn; of the true probabilities (no\n\
+         model can do better); and the expected share of that gap closed\n",
+    );
+    for (task, name, expected, bound) in [
+        ("click", "CTR", expected.ctr, &ceiling.ctr),
+        ("purchase", "CVR, clicked", expected.cvr, &ceiling.cvr),
+        ("purchase_ctcvr", "CTCVR, all", expected.ctcvr, &ceiling.ctcvr),
+    ] {
+        let Some(TaskReport::Binary(report)) = evaluation.tasks.get(task) else { continue };
+        let (Some(auc), Some(expected), Some(best)) = (report.auc, expected, bound.auc) else {
+            continue;
+        };
+        text += &format!(
+            "  {name:<13} model {auc:.4}   expected {expected:.4}   truth {best:.4}   closed {:.1} %\n",
+            bound.gap_closed(expected).unwrap_or(0.0) * 100.0
+        );
+    }
+    Ok(text)
 }

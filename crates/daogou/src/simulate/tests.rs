@@ -6,7 +6,7 @@ use arrow_array::{Array, RecordBatch};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::choice::{self, Taste};
-use super::oracle::{Bound, Ceiling};
+use super::oracle::{Bound, Ceiling, Truth};
 use super::*;
 use crate::metrics::ScoreOrder;
 use crate::metrics::auc::{auc, expected_auc};
@@ -548,6 +548,18 @@ fn tables_fit_together() {
     assert_eq!(early.ctr.n + late.ctr.n, 90_000);
     assert!((early.ctr.n as i64 - 45_000).abs() <= 10);
     assert_eq!(Ceiling::read(dir.path(), |request, _| request < 7).unwrap().ctr.n, 70);
+    // A model that says the truth reaches the bound; one that says its opposite is as far below chance.
+    let truth = Truth::read(dir.path()).unwrap();
+    let rows: Vec<usize> = (0..all.ctr.n as usize).collect();
+    let logit = |p: f64| (p / (1.0 - p)).ln() as f32;
+    let (click, purchase): (Vec<f32>, Vec<f32>) = truth.map(logit);
+    let best = truth.expected(&rows, &click, &purchase);
+    assert!((best.ctr.unwrap() - all.ctr.auc.unwrap()).abs() < 1e-6);
+    assert!((best.cvr.unwrap() - all.cvr.auc.unwrap()).abs() < 1e-6);
+    assert!((best.ctcvr.unwrap() - all.ctcvr.auc.unwrap()).abs() < 1e-6);
+    let opposite: Vec<f32> = click.iter().map(|z| -z).collect();
+    let worst = truth.expected(&rows, &opposite, &purchase);
+    assert!((worst.ctr.unwrap() + all.ctr.auc.unwrap() - 1.0).abs() < 1e-6);
     let none = Ceiling::read(dir.path(), |_, _| false).unwrap();
     assert_eq!((none.ctr.auc, none.ctr.logloss, none.ctr.n), (None, None, 0));
     assert_eq!(all.ctr.gap_closed(0.5), Some(0.0));
