@@ -119,6 +119,20 @@ fn built_rows(out: &mut String, built: &BTreeMap<String, ListReport>) {
     }
 }
 
+/// A note, broken between words to stay within 80 columns.
+fn note_lines(out: &mut String, note: &str) {
+    let mut line = String::from("\n  note:");
+    for word in note.split_whitespace() {
+        if line.trim_start_matches('\n').chars().count() + 1 + word.chars().count() > 80 {
+            let _ = writeln!(out, "{line}");
+            line = String::from("   ");
+        }
+        line.push(' ');
+        line.push_str(word);
+    }
+    let _ = writeln!(out, "{line}");
+}
+
 /// All tasks, each with its baselines below it, then lists.
 pub fn table(evaluation: &Evaluation) -> String {
     let mut out = String::new();
@@ -215,7 +229,7 @@ pub fn table(evaluation: &Evaluation) -> String {
     }
     built_rows(&mut out, &evaluation.lists.built);
     for note in &evaluation.notes {
-        let _ = writeln!(out, "\n  note: {note}");
+        note_lines(&mut out, note);
     }
     out
 }
