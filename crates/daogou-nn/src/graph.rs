@@ -9,6 +9,9 @@ use crate::loss::{self, Loss, Target};
 use crate::projection::{Projection, Weight};
 use crate::real::Real;
 
+/// A part of what a layer reads, with its columns of the layer's weights.
+type Part = (NodeId, Range<usize>);
+
 /// A kind of row: requests, impressions, past events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DomainId(pub usize);
@@ -410,10 +413,7 @@ impl<T: Real> Graph<T> {
 
     /// What a layer on `x` multiplies for each row, with the columns of its weights, and the parts that rows share. Without
     /// shared parts, `x` itself.
-    fn own_and_shared(
-        &mut self,
-        x: NodeId,
-    ) -> (NodeId, Vec<Range<usize>>, Vec<(NodeId, Range<usize>)>) {
+    fn own_and_shared(&mut self, x: NodeId) -> (NodeId, Vec<Range<usize>>, Vec<Part>) {
         let (mut through, mut parts) = (Vec::new(), Vec::new());
         self.flatten(x, 0, &mut through, &mut parts);
         let (mut shared, mut own): (Vec<_>, Vec<_>) =
@@ -423,7 +423,8 @@ impl<T: Real> Graph<T> {
             own.push(shared.remove(0));
         }
         if shared.is_empty() {
-            return (x, vec![0..self.cols(x)], shared);
+            let all = 0..self.cols(x);
+            return (x, std::iter::once(all).collect(), shared);
         }
         through.extend(shared.iter().map(|(part, _)| *part));
         through.into_iter().for_each(|node| self.nodes[node.0].bypassed = true);
@@ -435,8 +436,8 @@ impl<T: Real> Graph<T> {
             }
         }
         let own: Vec<NodeId> = own.into_iter().map(|(part, _)| part).collect();
-        let known = self.remainders.iter().find(|(parts, _)| *parts == own);
-        let side_by_side = known.map(|(_, node)| *node).unwrap_or_else(|| {
+        let known = self.remainders.iter().find(|(parts, _)| *parts == own).map(|(_, node)| *node);
+        let side_by_side = known.unwrap_or_else(|| {
             let node = self.concat(&own);
             self.remainders.push((own, node));
             node
@@ -445,13 +446,7 @@ impl<T: Real> Graph<T> {
     }
 
     /// The parts of a concatenation of concatenations, with their columns; also the concatenations gone `through`.
-    fn flatten(
-        &self,
-        x: NodeId,
-        start: usize,
-        through: &mut Vec<NodeId>,
-        parts: &mut Vec<(NodeId, Range<usize>)>,
-    ) {
+    fn flatten(&self, x: NodeId, start: usize, through: &mut Vec<NodeId>, parts: &mut Vec<Part>) {
         let Source::Concat(inner) = &self.nodes[x.0].source else {
             parts.push((x, start..start + self.cols(x)));
             return;

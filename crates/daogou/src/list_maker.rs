@@ -139,10 +139,7 @@ impl<'a> ListMaker<'a> {
             lookback: Lookback::new(
                 &run.stored.space,
                 shop.shown,
-                (
-                    &run.stored.past,
-                    if shop.shown.is_some() { run.stored.last_time } else { i64::MIN },
-                ),
+                (&run.stored.past, run.stored.last_time),
                 shop.items,
             ),
             forward: run.forward(threads),

@@ -419,7 +419,9 @@ fn measure(log: &Shown<'_>, before: Option<(&Past, i64)>, value: &[u32]) -> [Vec
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::space::{Field, FieldKind};
     use super::*;
+    use crate::schema::Side;
 
     /// An impression: user, time of its request, item, engaged with, sampled.
     type Row = (u32, i64, u32, bool, bool);
@@ -519,6 +521,45 @@ mod tests {
                 let plain = plainly(&rows, &value, (row.0, row.1, row.2));
                 prop_assert_eq!(fast.each_ref().map(|column| column[i]), plain, "row {}", i);
             }
+        }
+
+        /// A person looked up alone reads what the whole log measures.
+        #[test]
+        fn a_look_back_reads_what_the_log_measures(
+            rows in rows(60),
+            category in prop::collection::vec(0u32..4, 7),
+        ) {
+            let field = |side, column, kind| Field { name: String::new(), side, column, kind };
+            let past = |of, measure| Encoding::Past { of, measure, mean: 0.5, sd: 2.0 };
+            let mut space = FeatureSpace {
+                tables: Vec::new(),
+                fields: vec![field(Side::Item, 0, FieldKind::Id { table: 0 })],
+                encodings: vec![Encoding::Hour],
+            };
+            for of in [Some(0), None] {
+                for measure in Measure::ALL {
+                    let column = space.fields.len() - 1;
+                    space.fields.push(field(Side::Impression, column, FieldKind::Number));
+                    space.encodings.push(past(of, measure));
+                }
+            }
+            let items = SideTable {
+                ids: vec![String::new(); 7],
+                columns: vec![Column::Ids(category)],
+            };
+            let (requests, impressions, engaged) = log(&rows);
+            let shown =
+                Shown { requests: &requests, impressions: &impressions, engaged: Some(&engaged) };
+            let mut whole = vec![Column::Numbers(Vec::new()); 8];
+            Measured::new(&space, &shown, None, &items).fill(&space, &mut whole);
+            let nobody = Past::default();
+            let mut look = Lookback::new(&space, Some(shown), (&nobody, i64::MAX), &items);
+            let mut single = vec![Column::Numbers(vec![9.0]); 8];
+            look.clear(&mut single);
+            for row in &rows {
+                look.extend((row.0, row.1), &[row.2], &mut single);
+            }
+            prop_assert_eq!(whole, single);
         }
 
         /// A log cut in two, the first half kept as tallies, measures what the whole log does.
