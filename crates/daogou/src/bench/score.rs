@@ -47,7 +47,7 @@ pub fn score(options: &ScoreOptions) -> ScoreResult {
     let mut parameters = Parameters::new(&model, 7);
     let mut rng = Rng::new(3, 3);
     parameters.edit(|_, tables| {
-        let values = tables.iter_mut().flat_map(|table| table.values_mut());
+        let values = tables.iter_mut().flat_map(daogou_nn::Table::values_mut);
         values.for_each(|v| *v = rng.normal() as f32);
     });
     let tables = parameters.tables();

@@ -140,20 +140,19 @@ impl Truth {
         (each(&self.click), each(&self.purchase))
     }
 
-    /// True probabilities of click, purchase if clicked, and both, of some rows; those of a purchase with the places in
-    /// `rows` that were clicked.
-    fn probabilities(&self, rows: &[usize]) -> (Vec<f64>, (Vec<usize>, Vec<f64>), Vec<f64>) {
-        let click = rows.iter().map(|&row| self.click[row]).collect();
-        let clicked: Vec<usize> =
-            (0..rows.len()).filter(|&place| self.clicked[rows[place]]).collect();
-        let bought = clicked.iter().map(|&place| self.purchase[rows[place]]).collect();
-        let both = rows.iter().map(|&row| self.click[row] * self.purchase[row]).collect();
-        (click, (clicked, bought), both)
+    /// True probabilities of click, of purchase for the rows that were clicked, and of both.
+    fn probabilities(&self, rows: &[usize]) -> [Vec<f64>; 3] {
+        let clicked = rows.iter().filter(|&&row| self.clicked[row]);
+        [
+            rows.iter().map(|&row| self.click[row]).collect(),
+            clicked.map(|&row| self.purchase[row]).collect(),
+            rows.iter().map(|&row| self.click[row] * self.purchase[row]).collect(),
+        ]
     }
 
     /// The best that any model could do on some rows.
     pub fn ceiling(&self, rows: &[usize]) -> Ceiling {
-        let (click, (_, bought), both) = self.probabilities(rows);
+        let [click, bought, both] = self.probabilities(rows);
         Ceiling { ctr: Bound::of(&click), cvr: Bound::of(&bought), ctcvr: Bound::of(&both) }
     }
 
@@ -164,14 +163,15 @@ impl Truth {
     /// If there is not one logit per row.
     pub fn expected(&self, rows: &[usize], click: &[f32], purchase: &[f32]) -> Expected {
         assert!(click.len() == rows.len() && purchase.len() == rows.len(), "one logit per row");
-        let (clicks, (clicked, bought), both) = self.probabilities(rows);
+        let [clicks, bought, both] = self.probabilities(rows);
         let probability = |z: f32| sigmoid(f64::from(z));
         let products: Vec<f32> = click
             .iter()
             .zip(purchase)
             .map(|(&a, &v)| (probability(a) * probability(v)) as f32)
             .collect();
-        let of_clicked: Vec<f32> = clicked.iter().map(|&place| purchase[place]).collect();
+        let clicked = rows.iter().zip(purchase).filter(|(row, _)| self.clicked[**row]);
+        let of_clicked: Vec<f32> = clicked.map(|(_, &z)| z).collect();
         Expected {
             ctr: expected_auc(&ScoreOrder::new(click), &clicks),
             cvr: expected_auc(&ScoreOrder::new(&of_clicked), &bought),

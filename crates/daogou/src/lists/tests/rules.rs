@@ -9,12 +9,15 @@ use crate::lists::{
     build_under,
 };
 
+/// Attribute, value, least, most and window of a quota.
+type DrawnQuota = (usize, Option<u32>, usize, Option<usize>, Option<Window>);
+
 /// Rules that can be drawn. Values of attributes are below 4.
 #[derive(Clone, Debug)]
 struct Drawn {
     forbidden: Vec<bool>,
     attributes: [Vec<u32>; 2],
-    quotas: Vec<(usize, Option<u32>, usize, Option<usize>, Option<Window>)>,
+    quotas: Vec<DrawnQuota>,
     pins: Vec<(u32, usize)>,
 }
 
