@@ -238,7 +238,7 @@ impl<T: Real> Graph<T> {
     }
 
     /// Linear layers multiply tables of up to `rows` rows once per step instead of once per sample, and rows of a parent
-    /// domain once per parent ([`crate::projection`]); 0 turns both off. Changes the order of additions only. Default: 256.
+    /// domain once per parent (`projection.rs`); 0 turns both off. Changes the order of additions only. Default: 256.
     pub fn share_products(&mut self, rows: usize) {
         self.small_table = rows;
     }

@@ -15,7 +15,7 @@ use crate::{Error, Result};
 /// How lists are made.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RerankOptions {
-    /// A name that [`builder`] knows.
+    /// A name that [`builder()`] knows.
     pub builder: String,
     /// Items per list.
     pub k: usize,

@@ -1,6 +1,6 @@
 //! What each person was shown, and engaged with, of the same item, category or brand before a request.
 //!
-//! A candidate of value v (its own row, or that of its category), asked for by a person at time t, has a [`Tally`] of
+//! A candidate of value v (its own row, or that of its category), asked for by a person at time t, has a tally of
 //! the person's impressions *strictly before* t whose item has value v; the model reads its four [`Measure`]s. Requests
 //! of one time know nothing of each other, so a list never counts itself.
 
