@@ -50,7 +50,8 @@ pub(crate) fn built_lists(
     team: &mut Team,
 ) -> Result<BTreeMap<String, ListReport>> {
     let items: Vec<u32> = (1..run.stored.items.ids.len() as u32).collect();
-    if items.is_empty() || options.lists == 0 {
+    // A list of the only item there is says nothing.
+    if items.len() < 2 || options.lists == 0 {
         return Ok(BTreeMap::new());
     }
     let bootstrap = &options.bootstrap;
