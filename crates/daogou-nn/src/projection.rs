@@ -115,7 +115,7 @@ pub(crate) fn derive<T: Real>(
     derived: &mut [T],
     team: &mut Team,
 ) {
-    let (len, to, members) = (derived.len(), SendMut(derived.as_mut_ptr()), team.size());
+    let (to, members) = (SendMut(derived.as_mut_ptr()), team.size());
     team.run(&|member| {
         for weight in weights {
             let (units, width) = (weight.units, weight.width());
@@ -147,12 +147,12 @@ pub(crate) fn derive<T: Real>(
             }
             let values = &table.values()[rows.start * table.dim()..rows.end * table.dim()];
             // SAFETY: the transpose was written before this round and is only read in it; the rows of this projection
-            // are this member's alone. Both lie inside `derived`.
+            // are this member's alone. Both lie inside `derived`, at places of their own.
             let (transpose, mut out) = unsafe {
-                let all = std::slice::from_raw_parts(to.at(0).cast_const(), len);
                 let start = projection.values + rows.start * weight.units;
+                let (width, units) = (weight.width(), weight.units);
                 (
-                    weight.transpose(all),
+                    Mat::new(to.at(weight.transposed), width, units, units),
                     MatMut::new(to.at(start), rows.len(), weight.units, weight.units),
                 )
             };

@@ -98,11 +98,15 @@ impl Columns {
 /// is calibrated to the scores (Steck 2018). Without categories diversity has no weight, without `novel` novelty has
 /// none. Ties break by item. The file is kept in memory.
 ///
-/// Errors: a missing column, a cell that is no number, an item twice in a request, what the builder refuses, by request.
+/// Errors: a missing column, no rows, a cell that is no number, an item twice in a request, what the builder refuses, by
+/// request.
 pub fn rerank(input: &Path, output: &Path, options: &RerankOptions) -> Result<RerankSummary> {
     let builder = builder(&options.builder)?;
     let columns = Columns::of(input)?;
     let (requests, categories) = read(input, &columns)?;
+    if requests.is_empty() {
+        return Err(Error::file(input, "has no rows: expected at least one below the header"));
+    }
     let mut summary = RerankSummary { rows: 0, lists: requests.len() };
     let mut memory = Memory::default();
     let wrong = |error: csv::Error| Error::file(output, error.to_string());

@@ -101,9 +101,10 @@ fn beside_the_truth(
     let expected = truth.expected(&rows, logits(Role::Click), logits(Role::Purchase));
     let ceiling = truth.ceiling(&rows);
     let mut text = String::from(
-        "\nBeside the truth, which the simulator knows: AUC of the model on these labels, and\n\
-         expected over all labels that could have been drawn; of the true probabilities (no\n\
-         model can do better); and the expected share of that gap closed\n",
+        "\nBeside the truth, which the simulator knows: AUC of the model on these labels,\n\
+         and expected over all labels that could have been drawn; of the true\n\
+         probabilities (no model can do better); and the expected share of that gap\n\
+         closed\n",
     );
     for (task, name, expected, bound) in [
         ("click", "CTR", expected.ctr, &ceiling.ctr),
