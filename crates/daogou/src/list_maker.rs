@@ -10,11 +10,13 @@ use crate::data::timeline::history_ends;
 use crate::data::{
     Catalogue, Column, Dataset, FieldKind, Impressions, Requests, Seen, SideTable, Timelines,
 };
-use crate::lists::{Candidates, Heads, Objective, Scratch, Weights, builder, utility_scale};
+use crate::lists::{
+    Candidates, Heads, ListBuilder, Objective, Scratch, Weights, builder, utility_scale,
+};
 use crate::metrics::distribution::log_softmax;
 use crate::models::{Level, Logits, Mode, Source};
 use crate::run::{TrainedRun, sigmoid};
-use crate::schema::{Config, Role, Side, TaskKind};
+use crate::schema::{Config, ListsConfig, Role, Side, TaskKind};
 use crate::train::binary_index;
 use crate::{Error, Result};
 
@@ -74,7 +76,7 @@ pub(crate) struct Visit<'a> {
     pub(crate) context: (&'a [Column], usize),
 }
 
-/// Makes list after list from the same items in the same memory: only the first list allocates anything of their number.
+/// Scores the same items for visit after visit in the same memory: only the first allocates anything of their number.
 pub(crate) struct ListMaker<'a> {
     run: &'a TrainedRun,
     shop: Shop<'a>,
@@ -92,20 +94,26 @@ pub(crate) struct ListMaker<'a> {
     probabilities: Vec<Vec<f32>>,
     mix: Vec<f32>,
     log_mix: Vec<f64>,
+}
+
+/// Memory that lists are built in, one after the other.
+#[derive(Default)]
+pub(crate) struct Workshop {
     utility: Vec<f32>,
     best: Vec<f32>,
     scratch: Scratch,
     list: Vec<u32>,
 }
 
-/// A list and all that led to it. Candidates are numbered in the order of [`Made::items`].
-pub(crate) struct Made<'m> {
-    /// Candidates in the order to show them.
-    pub(crate) list: &'m [u32],
+/// What is known about every candidate of a visit, and what is wanted. Candidates are numbered in the order of `items`.
+#[derive(Clone, Copy)]
+pub(crate) struct Scored<'m> {
     /// Item row of every candidate.
     pub(crate) items: &'m [u32],
-    pub(crate) candidates: Candidates<'m>,
-    pub(crate) objective: Objective<'m>,
+    /// See [`Candidates`].
+    pub(crate) category: &'m [u16],
+    pub(crate) novel: &'m [f32],
+    pub(crate) tie_break: &'m [u64],
     pub(crate) heads: Heads<'m>,
     /// Per task: probability of every candidate; empty for tasks that are not binary.
     pub(crate) probabilities: &'m [Vec<f32>],
@@ -113,6 +121,71 @@ pub(crate) struct Made<'m> {
     pub(crate) mix: &'m [f32],
     /// Wanted share of novel items; `None` without a novelty head.
     pub(crate) novelty: Option<f32>,
+}
+
+/// How a list is wished for.
+#[derive(Clone, Copy)]
+pub(crate) struct Wish<'w> {
+    pub(crate) weights: Weights,
+    /// Items.
+    pub(crate) k: usize,
+    /// The utility that one unit of the weights of diversity and novelty is worth ([`Weights::lambdas`]); `None`: that
+    /// of a typical slot of this very list.
+    pub(crate) scale: Option<f64>,
+    pub(crate) builder: &'w dyn ListBuilder,
+    pub(crate) config: &'w ListsConfig,
+}
+
+impl<'w> Wish<'w> {
+    /// As configured, but for the weights and the number of items.
+    pub(crate) fn configured(config: &'w ListsConfig, weights: Weights, k: usize) -> Result<Self> {
+        Ok(Self { weights, k, scale: None, builder: builder(&config.builder)?, config })
+    }
+}
+
+/// A list and all that led to it.
+pub(crate) struct Made<'m> {
+    /// Candidates in the order to show them.
+    pub(crate) list: &'m [u32],
+    pub(crate) scored: Scored<'m>,
+    pub(crate) candidates: Candidates<'m>,
+    pub(crate) objective: Objective<'m>,
+}
+
+impl<'m> Scored<'m> {
+    /// The list that answers a wish; all candidates if there are fewer.
+    ///
+    /// # Errors
+    ///
+    /// Where a weighted objective has no head.
+    pub(crate) fn list<'l>(self, wish: &Wish<'_>, workshop: &'l mut Workshop) -> Result<Made<'l>>
+    where
+        'm: 'l,
+    {
+        let k = wish.k.min(self.items.len());
+        let Workshop { utility, best, scratch, list } = workshop;
+        wish.weights.utility(&self.heads, self.items.len(), utility)?;
+        let scale = wish.scale.unwrap_or_else(|| utility_scale(utility, k, best));
+        let (lambda_diversity, lambda_novelty) = wish.weights.lambdas(scale);
+        let candidates = Candidates {
+            utility,
+            category: self.category,
+            novel: self.novel,
+            tie_break: self.tie_break,
+            ..Candidates::default()
+        };
+        let wanted_novelty = f64::from(self.novelty.unwrap_or(0.0)) + wish.config.novelty_margin;
+        let objective = Objective {
+            k,
+            lambda_diversity: if self.mix.is_empty() { 0.0 } else { lambda_diversity },
+            lambda_novelty: if self.novelty.is_none() { 0.0 } else { lambda_novelty },
+            wanted_mix: self.mix,
+            wanted_novelty: wanted_novelty.clamp(0.0, 1.0),
+            smoothing: wish.config.smoothing,
+        };
+        wish.builder.build(&candidates, &objective, scratch, list)?;
+        Ok(Made { list, scored: self, candidates, objective })
+    }
 }
 
 impl<'a> ListMaker<'a> {
@@ -160,30 +233,15 @@ impl<'a> ListMaker<'a> {
             probabilities: vec![Vec::new(); run.config.tasks.len()],
             mix: Vec::new(),
             log_mix: Vec::new(),
-            utility: Vec::new(),
-            best: Vec::new(),
-            scratch: Scratch::default(),
-            list: Vec::new(),
             run,
             shop,
             seen,
         })
     }
 
-    /// A list of `k` items (all of them if there are fewer) for a visit. Costs a forward pass over all items.
-    ///
-    /// # Errors
-    ///
-    /// Where a weighted objective has no head.
-    pub(crate) fn make(
-        &mut self,
-        visit: &Visit<'_>,
-        weights: &Weights,
-        k: usize,
-        team: &mut Team,
-    ) -> Result<Made<'_>> {
-        let (config, n) = (&self.run.config, self.impressions.item.len());
-        let k = k.min(n);
+    /// What the run says about all items and this visit: one forward pass over all items.
+    pub(crate) fn score(&mut self, visit: &Visit<'_>, team: &mut Team) -> Scored<'_> {
+        let config = &self.run.config;
         self.describe(visit);
         let source = Source {
             users: self.shop.users,
@@ -205,49 +263,22 @@ impl<'a> ListMaker<'a> {
             mean_softmax(&logits[task], &mut self.log_mix, &mut self.mix);
         }
         let novelty = config.task_of(Role::Novelty).map(|task| mean_sigmoid(&logits[task]));
-
         let of_role = |role| config.task_of(role).map(|task| self.probabilities[task].as_slice());
-        let heads = Heads {
-            click: of_role(Role::Click),
-            purchase: of_role(Role::Purchase),
-            price: (!self.price.is_empty()).then_some(self.price.as_slice()),
-            bonus: None,
-        };
-        weights.utility(&heads, n, &mut self.utility)?;
-        let (lambda_diversity, lambda_novelty) =
-            weights.lambdas(utility_scale(&self.utility, k, &mut self.best));
-        let candidates = Candidates {
-            utility: &self.utility,
+        Scored {
+            items: &self.impressions.item,
             category: &self.category,
             novel: &self.novel,
             tie_break: &self.tie_break,
-            ..Candidates::default()
-        };
-        let wanted_novelty = f64::from(novelty.unwrap_or(0.0)) + config.lists.novelty_margin;
-        let objective = Objective {
-            k,
-            lambda_diversity: if self.mix.is_empty() { 0.0 } else { lambda_diversity },
-            lambda_novelty: if novelty.is_none() { 0.0 } else { lambda_novelty },
-            wanted_mix: &self.mix,
-            wanted_novelty: wanted_novelty.clamp(0.0, 1.0),
-            smoothing: config.lists.smoothing,
-        };
-        builder(&config.lists.builder)?.build(
-            &candidates,
-            &objective,
-            &mut self.scratch,
-            &mut self.list,
-        )?;
-        Ok(Made {
-            list: &self.list,
-            items: &self.impressions.item,
-            candidates,
-            objective,
-            heads,
+            heads: Heads {
+                click: of_role(Role::Click),
+                purchase: of_role(Role::Purchase),
+                price: (!self.price.is_empty()).then_some(self.price.as_slice()),
+                bonus: None,
+            },
             probabilities: &self.probabilities,
             mix: &self.mix,
             novelty,
-        })
+        }
     }
 
     /// Writes a visit down as the request of every chunk of candidates, and marks what the person has not seen yet.

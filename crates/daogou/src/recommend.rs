@@ -6,7 +6,9 @@ use daogou_nn::Team;
 use serde::Serialize;
 
 use crate::data::{Column, Encoding, FieldKind};
-use crate::list_maker::{ListMaker, Shop, Visit, configured_weights, unknown_columns};
+use crate::list_maker::{
+    ListMaker, Shop, Visit, Wish, Workshop, configured_weights, unknown_columns,
+};
 use crate::lists::{Contributions, ListSummary, Weights, explain};
 use crate::run::TrainedRun;
 use crate::schema::{Side, TaskKind};
@@ -97,11 +99,14 @@ pub fn recommend(run: &TrainedRun, ask: &Ask, team: &mut Team) -> Result<Recomme
     let context = context_columns(run, ask, time)?;
     let visit = Visit { user, time, context: (&context, 0) };
     let mut maker = ListMaker::new(run, Shop::from(run), vec![&stored.seen], items, team.size())?;
-    let made = maker.make(&visit, &weights, k, team)?;
-    let reasons = explain(made.list, &made.candidates, &made.objective, &weights, &made.heads);
+    let wish = Wish::configured(&config.lists, weights, k)?;
+    let mut workshop = Workshop::default();
+    let made = maker.score(&visit, team).list(&wish, &mut workshop)?;
+    let scored = made.scored;
+    let reasons = explain(made.list, &made.candidates, &made.objective, &weights, &scored.heads);
 
     let binary = || {
-        let tasks = config.tasks.iter().zip(made.probabilities);
+        let tasks = config.tasks.iter().zip(scored.probabilities);
         tasks.filter(|(task, _)| task.kind == TaskKind::Binary)
     };
     let categories = &stored.catalogue.categories;
@@ -111,7 +116,7 @@ pub fn recommend(run: &TrainedRun, ask: &Ask, team: &mut Team) -> Result<Recomme
         .zip(reasons.items)
         .map(|(&candidate, contributions)| {
             let candidate = candidate as usize;
-            let item = made.items[candidate] as usize;
+            let item = scored.items[candidate] as usize;
             let category = stored.catalogue.category.get(item).map(|&c| usize::from(c));
             Item {
                 item_id: stored.items.ids[item].clone(),
@@ -129,8 +134,8 @@ pub fn recommend(run: &TrainedRun, ask: &Ask, team: &mut Team) -> Result<Recomme
         items: shown,
         list: reasons.list,
         wanted: Wanted {
-            mix: categories.iter().cloned().zip(made.mix.iter().copied()).collect(),
-            novelty: made.novelty,
+            mix: categories.iter().cloned().zip(scored.mix.iter().copied()).collect(),
+            novelty: scored.novelty,
         },
     })
 }

@@ -127,6 +127,23 @@ impl TrainedRun {
         Ok((Self { config, network, parameters, calibrations, stored }, manifest))
     }
 
+    /// The log that the run was trained on.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be read, or has changed since.
+    pub fn training_log(&self, manifest: &Manifest) -> Result<Dataset> {
+        let data = Dataset::load(&self.config, Path::new("."))?;
+        let (then, now) = (&manifest.provenance.data_fingerprint, &data.report.fingerprint);
+        if then == now {
+            return Ok(data);
+        }
+        Err(Error::data(format!(
+            "the log changed since this run was trained: expected fingerprint {then}, got {now}"
+        ))
+        .with_hint("measure the changed log with `daogou eval --data`, or train again"))
+    }
+
     /// What the run knows, to read a further log by.
     pub fn known(&self) -> Known<'_> {
         Known {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use daogou::data::{Dataset, load_known};
+use daogou::data::load_known;
 use daogou::evaluate::{EvaluateOptions, Evaluation, table};
 use daogou::run::TrainedRun;
 
@@ -38,26 +38,13 @@ enum Part {
 impl Eval {
     pub(super) fn run(self) -> anyhow::Result<Outcome> {
         let (run, manifest) = TrainedRun::open(&self.run)?;
-        let here = Path::new(".");
         let data = match &self.data {
-            None => {
-                let data = Dataset::load(&run.config, here)?;
-                let (then, now) = (&manifest.provenance.data_fingerprint, &data.report.fingerprint);
-                if then != now {
-                    let problem = format!(
-                        "the log changed since this run was trained: expected fingerprint {then}, got {now}"
-                    );
-                    return Err(daogou::Error::data(problem)
-                        .with_hint("measure the changed log with `--data`, or train again")
-                        .into());
-                }
-                data
-            }
+            None => run.training_log(&manifest)?,
             Some(file) => {
                 let mut config = run.config.clone();
                 config.data.impressions = vec![file.display().to_string()];
                 config.data.test.clear();
-                load_known(&config, here, run.known())?
+                load_known(&config, Path::new("."), run.known())?
             }
         };
         let part = if self.split == Part::Valid && self.data.is_none() {

@@ -9,7 +9,7 @@ use daogou_nn::rng::{Rng, hash};
 use super::EvaluateOptions;
 use crate::Result;
 use crate::data::{Column, Dataset, FieldKind, Seen};
-use crate::list_maker::{ListMaker, Made, Shop, Visit};
+use crate::list_maker::{ListMaker, Made, Shop, Visit, Wish, Workshop};
 use crate::lists::{Candidates, ListBuilder, Objective, Scratch, TopK, Weights};
 use crate::metrics::novelty::Popularity;
 use crate::metrics::report::ListContext;
@@ -73,6 +73,8 @@ pub(crate) fn built_lists(
     let seen = vec![&run.stored.seen, &seen_here];
     let mut maker =
         ListMaker::new(run, Shop::of_log(&run.config, data), seen.clone(), items, team.size())?;
+    let wish = Wish::configured(&run.config.lists, *weights, k)?;
+    let mut workshop = Workshop::default();
     let mut tallies: BTreeMap<&str, ListTally<'_>> = BTreeMap::new();
     let mut top = TopClicks::default();
     let (mut shown, mut unseen, mut order) = (Vec::new(), Vec::new(), Vec::new());
@@ -81,7 +83,8 @@ pub(crate) fn built_lists(
         // Without time nothing is known to be earlier than anything else.
         let time = data.requests.time.get(r).copied();
         let visit = Visit { user, time: time.unwrap_or(0), context: (&data.requests.columns, r) };
-        let made = maker.make(&visit, weights, k, team)?;
+        let made = maker.score(&visit, team).list(&wish, &mut workshop)?;
+        let item_of = |&candidate: &u32| made.scored.items[candidate as usize];
         let mut add = |who: &'static str, items: &[u32]| {
             unseen.clear();
             if let Some(time) = time {
@@ -90,18 +93,18 @@ pub(crate) fn built_lists(
             }
             tallies.entry(who).or_insert_with(|| ListTally::new(context)).add(&ListSample {
                 items,
-                wanted: made.mix,
+                wanted: made.scored.mix,
                 unseen: &unseen,
                 user,
                 ..ListSample::default()
             });
         };
         shown.clear();
-        shown.extend(made.list.iter().map(|&c| made.items[c as usize]));
+        shown.extend(made.list.iter().map(item_of));
         add("model", &shown);
         if top.build(&made)? {
             shown.clear();
-            shown.extend(top.list.iter().map(|&c| made.items[c as usize]));
+            shown.extend(top.list.iter().map(item_of));
             add("click_top_k", &shown);
         }
         add("popularity", &popular);
@@ -154,7 +157,7 @@ struct TopClicks {
 impl TopClicks {
     /// False without a click head.
     fn build(&mut self, made: &Made<'_>) -> Result<bool> {
-        let Some(utility) = made.heads.click else { return Ok(false) };
+        let Some(utility) = made.scored.heads.click else { return Ok(false) };
         let candidates = Candidates { utility, ..made.candidates };
         let objective = Objective { lambda_diversity: 0.0, lambda_novelty: 0.0, ..made.objective };
         TopK.build(&candidates, &objective, &mut self.scratch, &mut self.list)?;
