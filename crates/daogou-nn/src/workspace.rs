@@ -2,6 +2,7 @@
 
 use crate::batch::Micro;
 use crate::graph::{Model, NOWHERE, NodeId};
+use crate::kernels;
 use crate::real::Real;
 
 /// Buffers of one thread. Grows to the largest micro-batch seen, then allocates nothing.
@@ -20,7 +21,10 @@ impl<T: Real> Workspace<T> {
             values: vec![Vec::new(); model.buffers.len()],
             grads: vec![Vec::new(); model.buffers.len()],
             scratch: vec![Vec::new(); model.ops.len()],
-            loss_row: vec![T::ZERO; model.nodes.iter().map(|n| n.cols).max().unwrap_or(0)],
+            loss_row: vec![
+                T::ZERO;
+                kernels::whole(model.nodes.iter().map(|n| n.cols).max().unwrap_or(0))
+            ],
             rows: vec![0; model.domains.len()],
         }
     }

@@ -15,6 +15,9 @@ const OWNED_TOGETHER: u32 = 16;
 
 const NONE: u32 = u32::MAX;
 
+/// Rows between asking for one and using it.
+const AHEAD: usize = 8;
+
 /// Summed gradients of the rows one thread owns, of one table at a time. Grows to the largest batch seen.
 pub(crate) struct RowUpdate<T> {
     /// Table row of each slot.
@@ -110,7 +113,11 @@ impl<T: Real> RowUpdate<T> {
                             continue;
                         }
                         let grads = micro.row_grads[site].chunks_exact(dim);
-                        for (&row, grad) in micro.ids[site].iter().zip(grads) {
+                        let ids = &micro.ids[site];
+                        for (i, (&row, grad)) in ids.iter().zip(grads).enumerate() {
+                            if let Some(&ahead) = ids.get(i + 2 * AHEAD) {
+                                kernels::prefetch_any(table.slots.wrapping_add(ahead as usize));
+                            }
                             if owners > 1 && row / OWNED_TOGETHER % owners != owner {
                                 continue;
                             }
@@ -137,10 +144,13 @@ impl<T: Real> RowUpdate<T> {
                 for (i, (&row, sum)) in
                     self.rows.iter().zip(self.sums.chunks_exact(dim)).enumerate()
                 {
-                    if let Some(&ahead) = self.rows.get(i + 8) {
-                        let start = ahead as usize * dim;
+                    if let Some(&ahead) = self.rows.get(i + AHEAD) {
+                        let (ahead, state) = (ahead as usize, table.state_per_row);
                         // SAFETY: `ahead` was checked when it was pushed.
-                        unsafe { kernels::prefetch_raw(table.values.add(start), dim) };
+                        unsafe {
+                            kernels::prefetch_raw(table.values.add(ahead * dim), dim);
+                            kernels::prefetch_raw(table.state.add(ahead * state), state);
+                        }
                     }
                     let row = row as usize;
                     // SAFETY: the row is in range and belongs to this owner alone, values, state and slot.

@@ -31,18 +31,27 @@ pub(crate) fn prefetch<T>(values: &[T], start: usize, len: usize) {
     }
 }
 
+/// Asks for the line of an address, whatever is there.
+#[inline(always)]
+pub(crate) fn prefetch_any<T>(at: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: it reads nothing, so any address will do.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
+}
+
 /// # Safety
 /// `start..start + len` lies inside one allocation.
 #[inline(always)]
 pub(crate) unsafe fn prefetch_raw<T>(start: *const T, len: usize) {
-    #[cfg(target_arch = "x86_64")]
     for line in (0..len * size_of::<T>()).step_by(64) {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: a prefetch of an address inside an allocation; it reads nothing.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(start.cast::<i8>().add(line)) };
+        // SAFETY: the promise above.
+        prefetch_any(unsafe { start.cast::<i8>().add(line) });
     }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = (start, len);
 }
 
 /// y += a · x.
@@ -73,17 +82,17 @@ pub(crate) fn add<T: Real>(y: &mut [T], x: &[T]) {
 /// is fixed by this number, not by the chip.
 const LANES: usize = 16;
 
+/// Halves added to halves, down to one number; every step is a vector's.
 #[inline(always)]
-fn fold<T: Real>(lanes: [T; LANES]) -> T {
-    let mut width = LANES / 2;
-    let mut lanes = lanes;
-    while width > 0 {
-        for i in 0..width {
-            lanes[i] += lanes[i + width];
-        }
-        width /= 2;
+fn fold<T: Real>(lanes: [T; LANES], with: impl Fn(T, T) -> T) -> T {
+    let (mut eight, mut four) = ([T::ZERO; 8], [T::ZERO; 4]);
+    for i in 0..8 {
+        eight[i] = with(lanes[i], lanes[i + 8]);
     }
-    lanes[0]
+    for i in 0..4 {
+        four[i] = with(eight[i], eight[i + 4]);
+    }
+    with(with(four[0], four[2]), with(four[1], four[3]))
 }
 
 /// Σ x.
@@ -100,7 +109,7 @@ pub(crate) fn sum<T: Real>(x: &[T]) -> T {
     for (lane, &x) in lanes.iter_mut().zip(rest) {
         *lane += x;
     }
-    fold(lanes)
+    fold(lanes, |a, b| a + b)
 }
 
 /// Σ x·y.
@@ -117,7 +126,7 @@ pub(crate) fn dot<T: Real>(x: &[T], y: &[T]) -> T {
     for ((lane, &x), &y) in lanes.iter_mut().zip(rx).zip(ry) {
         *lane += x * y;
     }
-    fold(lanes)
+    fold(lanes, |a, b| a + b)
 }
 
 /// The largest value; NaN if `x` is empty.
@@ -134,26 +143,38 @@ pub(crate) fn max<T: Real>(x: &[T]) -> T {
     for (lane, &x) in lanes.iter_mut().zip(rest) {
         *lane = lane.max(x);
     }
-    let mut best = lanes[0];
-    for lane in lanes {
-        best = best.max(lane);
-    }
-    best
+    fold(lanes, T::max)
 }
 
-/// `out = softmax(z)`, returning ln Σ e^z. Subtracts the maximum first.
+/// `out = softmax(z)`, returning ln Σ e^z. Subtracts the maximum first. Whatever `out` has room for beyond `z` becomes 0:
+/// with room for whole vectors ([`whole`]) nothing goes value by value.
 #[inline(always)]
 pub(crate) fn softmax<T: Real>(z: &[T], out: &mut [T]) -> T {
-    let top = max(z);
-    for (o, &z) in out.iter_mut().zip(z) {
-        *o = (z - top).exp();
+    let (values, room) = out.split_at_mut(z.len());
+    values.copy_from_slice(z);
+    room.fill(z[0]);
+    let top = max(out);
+    let (vectors, rest) = out.as_chunks_mut::<LANES>();
+    for vector in vectors {
+        for value in vector {
+            *value = (*value - top).exp();
+        }
     }
+    for value in rest {
+        *value = (*value - top).exp();
+    }
+    out[z.len()..].fill(T::ZERO);
     let total = sum(out);
     let scale = T::ONE / total;
     for o in out {
         *o *= scale;
     }
     top + total.ln()
+}
+
+/// The least length of whole vectors with room for so many values.
+pub(crate) fn whole(len: usize) -> usize {
+    len.next_multiple_of(LANES)
 }
 
 #[cfg(test)]

@@ -9,9 +9,11 @@
 //! weight grad   dw[n, k] += Σ_m dy[m, n] · x[m, k]
 //! ```
 //!
-//! Nothing is packed and nothing is allocated: micro-batches are small enough for the operands to stay in cache. Sums run
-//! over `p` in order, so the result does not depend on how rows and columns are cut into tiles.
+//! Nothing is packed and nothing is allocated: micro-batches are small enough for the operands to stay in cache. Each sum runs
+//! over `p` in an order that depends on the sizes alone, not on how rows and columns are cut into tiles. A few last columns
+//! that would leave a vector almost empty are summed by themselves.
 
+use super::vectorised;
 use crate::matrix::{Mat, MatMut};
 use crate::real::Real;
 
@@ -152,8 +154,9 @@ pub(crate) fn tiled(operands: &Operands<'_, f32>) {
             let o = self.0;
             let width = WIDE * S::F32_LANES;
             let tile = rows_of_tile(S::REGISTER_COUNT);
-            for j in (0..o.n).step_by(width) {
-                let cols = width.min(o.n - j);
+            let n = o.n - o.narrow();
+            for j in (0..n).step_by(width) {
+                let cols = width.min(n - j);
                 let mut i = 0;
                 while i < o.m {
                     let rows = tile.min(o.m - i);
@@ -171,6 +174,80 @@ pub(crate) fn tiled(operands: &Operands<'_, f32>) {
         }
     }
     pulp::Arch::new().dispatch(Tiled(operands));
+    if operands.narrow() > 0 {
+        vectorised(
+            #[inline(always)]
+            || {
+                for j in operands.n - operands.narrow()..operands.n {
+                    // SAFETY: a column of the operands.
+                    unsafe { column(operands, j) };
+                }
+            },
+        );
+    }
+}
+
+/// Last columns that would leave most of a vector empty; the same on every chip, so that the bits are.
+const NARROW: usize = 4;
+
+/// Longest sum over a column that is copied first.
+const LONGEST: usize = 1024;
+
+impl<T> Operands<'_, T> {
+    /// Number of last columns that are summed one by one instead of in tiles.
+    fn narrow(&self) -> usize {
+        let rest = self.n % 16;
+        let fits = self.a_row == 1 || (self.a_step == 1 && self.k <= LONGEST);
+        if rest <= NARROW && fits { rest } else { 0 }
+    }
+}
+
+/// One column of the product, along the direction in which `a` lies in memory.
+///
+/// # Safety
+/// `j < n`, and `narrow` of the operands is not 0.
+#[inline(always)]
+unsafe fn column(o: &Operands<'_, f32>, j: usize) {
+    // SAFETY: `i`, `j` and `p` stay below the sizes that the operands cover.
+    unsafe {
+        let before = |c: *mut f32| match o.start {
+            Start::Zero => 0.0,
+            Start::Add => *c,
+            Start::Bias(bias) => bias[j],
+        };
+        let set = |c: *mut f32, sum: f32| {
+            let total = before(c) + sum;
+            // In this order a NaN in the sum stays.
+            *c = if o.relu && total <= 0.0 { 0.0 } else { total };
+        };
+        if o.a_step == 1 {
+            let mut copy = [0.0; LONGEST];
+            let b = &mut copy[..o.k];
+            (0..o.k).for_each(|p| b[p] = *o.b.add(p * o.b_step + j));
+            for i in 0..o.m {
+                let row = std::slice::from_raw_parts(o.a.add(i * o.a_row), o.k);
+                set(o.c.add(i * o.c_row + j), super::dot(row, b));
+            }
+            return;
+        }
+        const BLOCK: usize = 64;
+        for i in (0..o.m).step_by(BLOCK) {
+            let rows = BLOCK.min(o.m - i);
+            let mut sums = [0.0; BLOCK];
+            for p in 0..o.k {
+                let a = std::slice::from_raw_parts(o.a.add(i + p * o.a_step), rows);
+                let x = *o.b.add(p * o.b_step + j);
+                if let Ok(a) = <&[f32; BLOCK]>::try_from(a) {
+                    (0..BLOCK).for_each(|r| sums[r] += a[r] * x);
+                } else {
+                    sums.iter_mut().zip(a).for_each(|(sum, a)| *sum += a * x);
+                }
+            }
+            for (r, &sum) in sums[..rows].iter().enumerate() {
+                set(o.c.add((i + r) * o.c_row + j), sum);
+            }
+        }
+    }
 }
 
 /// Picks the tile of the right height.

@@ -30,7 +30,7 @@ impl<T: Real> Loss<T> for CrossEntropy {
         let target = match self.target {
             Target::Shares(input) | Target::Class(input) => pass.input(input),
         };
-        let softmax = pass.loss_row(z.cols);
+        let softmax = pass.loss_row(kernels::whole(z.cols));
         vectorised(
             #[inline(always)]
             || {
