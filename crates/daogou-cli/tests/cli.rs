@@ -3,9 +3,10 @@
 mod binary;
 
 use std::fs;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
-use binary::{done, prepared, refused};
+use binary::{daogou, done, prepared, refused};
 use serde_json::Value;
 
 #[test]
@@ -202,4 +203,62 @@ fn the_simulated_shop_trains_on_all_four_tasks() {
     let mix: f64 =
         list["wanted"]["mix"].as_object().unwrap().values().map(|v| v.as_f64().unwrap()).sum();
     assert!((mix - 1.0).abs() < 1e-4 && list["wanted"]["novelty"].as_f64().unwrap() < 1.0);
+    weights_are_chosen_and_saved(d);
+}
+
+/// `daogou pareto` on a run that is there.
+fn weights_are_chosen_and_saved(d: &Path) {
+    fn pareto<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
+        [&["pareto", "run", "--requests", "20"], arguments].concat()
+    }
+    let table = done(d, &pareto(&[]));
+    assert!(table.contains("the truth of the simulation"), "{table}");
+    assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
+    let found = pareto(&[
+        "--maximise",
+        "click",
+        "--subject",
+        "novelty>=0.1",
+        "--save-preset",
+        "new",
+        "--format",
+        "json",
+    ]);
+    let report: Value = serde_json::from_str(&done(d, &found)).unwrap();
+    assert_eq!(report["judge"], "truth");
+    let (front, points) =
+        (report["front"].as_array().unwrap(), report["points"].as_array().unwrap());
+    assert!(
+        !front.is_empty()
+            && front.iter().all(|i| points[i.as_u64().unwrap() as usize]["heads"] == "trained")
+    );
+    assert_eq!(report["solution"]["met"], true);
+    let weights = &report["solution"]["point"]["weights"];
+    let list = done(d, &["recommend", "run", "--user", "u00003", "--preset", "new"]);
+    let typed: Vec<String> = weights
+        .as_object()
+        .unwrap()
+        .iter()
+        .map(|(name, weight)| format!("{name}={weight}"))
+        .collect();
+    let by_hand = ["recommend", "run", "--user", "u00003", "--objectives", &typed.join(",")];
+    assert_eq!(list, done(d, &by_hand), "a preset is its weights");
+
+    let by_model: Value =
+        serde_json::from_str(&done(d, &pareto(&["--by-model", "--format", "json"]))).unwrap();
+    assert_eq!(by_model["judge"], "model");
+    let impossible =
+        pareto(&["--maximise", "click", "--subject", "diversity>=1", "--save-preset", "no"]);
+    let output = daogou(d, &impossible);
+    assert_eq!(output.status.code(), Some(1), "a check that did not pass");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(text.contains("cannot be met") && text.contains("too little"), "{text}");
+    refused(
+        d,
+        &["recommend", "run", "--user", "u00003", "--preset", "no"],
+        &["`no`", "one of new"],
+    );
+    refused(d, &["pareto", "run", "--maximise", "joy"], &["`joy`", "expected one of click"]);
+    refused(d, &["pareto", "run", "--maximise", "click", "--subject", "kl"], &[">= and <="]);
+    refused(d, &["pareto", "run", "--requests", "0"], &["nothing to measure"]);
 }

@@ -12,6 +12,7 @@ mod list_maker;
 pub mod lists;
 pub mod metrics;
 pub mod models;
+pub mod pareto;
 pub mod predict;
 pub mod recommend;
 pub mod rerank;

@@ -11,7 +11,7 @@ use crate::data::{
     Catalogue, Column, Dataset, FieldKind, Impressions, Requests, Seen, SideTable, Timelines,
 };
 use crate::lists::{
-    Candidates, Heads, ListBuilder, Objective, Scratch, Weights, builder, utility_scale,
+    Candidates, Heads, ListBuilder, Objective, Scratch, Vectors, Weights, builder, utility_scale,
 };
 use crate::metrics::distribution::log_softmax;
 use crate::models::{Level, Logits, Mode, Source};
@@ -115,6 +115,8 @@ pub(crate) struct Scored<'m> {
     pub(crate) novel: &'m [f32],
     pub(crate) tie_break: &'m [u64],
     pub(crate) heads: Heads<'m>,
+    /// What the items are like, for builders that compare them with each other; none unless set.
+    pub(crate) vectors: Vectors<'m>,
     /// Per task: probability of every candidate; empty for tasks that are not binary.
     pub(crate) probabilities: &'m [Vec<f32>],
     /// Wanted share per category; empty without a diversity head.
@@ -172,7 +174,7 @@ impl<'m> Scored<'m> {
             category: self.category,
             novel: self.novel,
             tie_break: self.tie_break,
-            ..Candidates::default()
+            vectors: self.vectors,
         };
         let wanted_novelty = f64::from(self.novelty.unwrap_or(0.0)) + wish.config.novelty_margin;
         let objective = Objective {
@@ -275,6 +277,7 @@ impl<'a> ListMaker<'a> {
                 price: (!self.price.is_empty()).then_some(self.price.as_slice()),
                 bonus: None,
             },
+            vectors: Vectors::default(),
             probabilities: &self.probabilities,
             mix: &self.mix,
             novelty,

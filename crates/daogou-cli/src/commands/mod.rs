@@ -7,6 +7,7 @@ mod export;
 mod import;
 mod init;
 mod inspect;
+mod pareto;
 mod predict;
 mod recommend;
 mod rerank;
@@ -44,6 +45,7 @@ pub(crate) enum Command {
     Eval(eval::Eval),
     Predict(predict::Predict),
     Recommend(recommend::Recommend),
+    Pareto(pareto::Pareto),
     Rerank(rerank::Rerank),
     Inspect(inspect::Inspect),
     Export(export::Export),
@@ -63,6 +65,7 @@ impl Command {
             Self::Eval(command) => command.run(),
             Self::Predict(command) => command.run(),
             Self::Recommend(command) => command.run(),
+            Self::Pareto(command) => command.run(),
             Self::Rerank(command) => command.run(),
             Self::Inspect(command) => command.run(),
             Self::Export(command) => command.run(),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use daogou::lists::Weights;
+use daogou::pareto::Presets;
 use daogou::recommend::{Ask, Recommendation, recommend};
 use daogou::run::TrainedRun;
 
@@ -25,6 +26,9 @@ pub(crate) struct Recommend {
     /// Weights: `click=1,purchase=3,diversity=0.3,novelty=0.1`
     #[arg(long, value_name = "o=w,…")]
     objectives: Option<String>,
+    /// Weights saved by `daogou pareto --save-preset`
+    #[arg(long, value_name = "NAME", conflicts_with = "objectives")]
+    preset: Option<String>,
     /// Value of a context feature: `hour=20`
     #[arg(long, value_name = "col=v")]
     context: Vec<String>,
@@ -49,7 +53,10 @@ impl Recommend {
             })?;
             context.insert(name.to_string(), value.to_string());
         }
-        let weights = self.objectives.as_deref().map(str::parse::<Weights>).transpose()?;
+        let weights = match &self.preset {
+            Some(name) => Some(Presets::read(&self.run)?.get(name)?.weights),
+            None => self.objectives.as_deref().map(str::parse::<Weights>).transpose()?,
+        };
         let ask =
             Ask { user: self.user, k: self.k, weights, context, exclude: self.exclude, time: None };
         let mut team = daogou_nn::Team::new(daogou::train::threads(run.config.train.threads));

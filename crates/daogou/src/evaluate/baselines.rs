@@ -14,7 +14,7 @@ const PRIOR: f64 = 50.0;
 pub(crate) const MIX_PRIOR: f64 = 2.0;
 
 /// Answers of one baseline: task and scores.
-type Answers = Vec<(usize, TaskScores)>;
+pub(crate) type Answers = Vec<(usize, TaskScores)>;
 
 fn logit(p: f64) -> f32 {
     let p = p.clamp(1e-6, 1.0 - 1e-6);
@@ -35,7 +35,7 @@ pub(super) fn all(
     ]
 }
 
-fn constant(config: &Config, data: &Dataset, requests: &Range<usize>) -> Answers {
+pub(crate) fn constant(config: &Config, data: &Dataset, requests: &Range<usize>) -> Answers {
     let n = data.requests.impressions(requests).len();
     let Ok(constants) = constants(config, data) else { return Vec::new() };
     let answers = config.tasks.iter().zip(constants).enumerate().map(|(index, (task, c))| {
@@ -108,7 +108,7 @@ fn position(config: &Config, data: &Dataset, requests: &Range<usize>) -> Answers
 
 /// A user's own past, recent events more, shrunk to everyone's: the mix of categories, and the share of labelled
 /// requests' past answers for novelty.
-fn user_history(config: &Config, data: &Dataset, requests: &Range<usize>) -> Answers {
+pub(crate) fn user_history(config: &Config, data: &Dataset, requests: &Range<usize>) -> Answers {
     let Ok(constants) = constants(config, data) else { return Vec::new() };
     let mut answers = Vec::new();
     for (index, constant) in constants.iter().enumerate() {

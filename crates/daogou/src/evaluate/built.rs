@@ -128,7 +128,11 @@ pub(crate) fn built_lists(
 }
 
 /// Requests to build lists for: drawn without replacement, then in their own order.
-fn sample(requests: &Range<usize>, items: usize, (most, seed): (usize, u64)) -> Vec<usize> {
+pub(crate) fn sample(
+    requests: &Range<usize>,
+    items: usize,
+    (most, seed): (usize, u64),
+) -> Vec<usize> {
     let most = most.min((MOST_CANDIDATES / items).max(LEAST_LISTS));
     let mut all: Vec<usize> = requests.clone().collect();
     if all.len() > most {
@@ -167,7 +171,7 @@ impl TopClicks {
 
 /// The embedding that the model learned of each item's own id, and its length; zeros for items it does not know. `None`
 /// where items' ids are no feature.
-fn item_vectors(run: &TrainedRun, data: &Dataset) -> Option<(Vec<f32>, usize)> {
+pub(crate) fn item_vectors(run: &TrainedRun, data: &Dataset) -> Option<(Vec<f32>, usize)> {
     let config = &run.config;
     let own = |name: &str| {
         let feature = config.features.iter().find(|f| f.name == name);

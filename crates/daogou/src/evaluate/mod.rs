@@ -1,6 +1,6 @@
 //! From predictions on a split to a report: every task by its own metrics, beside baselines fitted on training.
 
-mod baselines;
+pub(crate) mod baselines;
 mod built;
 mod calibrated;
 mod lists;
@@ -12,7 +12,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use baselines::MIX_PRIOR;
-pub(crate) use built::built_lists;
+pub(crate) use built::{built_lists, item_vectors, sample};
 pub use calibrated::CalibrationEffect;
 pub(crate) use calibrated::effects;
 pub use lists::{Ranking, ranking};

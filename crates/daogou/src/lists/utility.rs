@@ -68,22 +68,31 @@ impl Weights {
         let mut weights = Self::default();
         for (name, &weight) in map {
             let place = weights.get_mut(name).ok_or_else(|| unknown(name))?;
+            *place = weight;
+        }
+        weights.check()?;
+        Ok(weights)
+    }
+
+    /// Errors: a negative or infinite weight, no positive weight at all.
+    pub fn check(&self) -> Result<()> {
+        let values = [self.click, self.purchase, self.revenue, self.diversity, self.novelty];
+        for (name, weight) in Self::NAMES.iter().zip(values) {
             if !weight.is_finite() || weight < 0.0 {
                 return Err(Error::config(
                     format!("lists.objectives.{name}"),
                     format!("expected a finite number of at least 0, got {weight}"),
                 ));
             }
-            *place = weight;
         }
-        if weights == Self::default() {
+        if *self == Self::default() {
             return Err(Error::config(
                 "lists.objectives",
                 "expected at least one positive weight, got none",
             )
             .with_hint("for example `click=1,purchase=3,diversity=0.3,novelty=0.1`"));
         }
-        Ok(weights)
+        Ok(())
     }
 
     fn get_mut(&mut self, name: &str) -> Option<&mut f64> {

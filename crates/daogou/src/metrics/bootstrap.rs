@@ -30,13 +30,13 @@ impl Default for BootstrapOptions {
 }
 
 /// Replicates drawn side by side, so that one pass over the rows serves all of them.
-pub(super) const LANES: usize = 8;
+pub(crate) const LANES: usize = 8;
 
 /// Copies of a unit in each of the replicates of a block.
-pub(super) type Copies = [u8; LANES];
+pub(crate) type Copies = [u8; LANES];
 
 /// Runs `block` with the copies of every unit, for each block of [`LANES`] replicates, and how many of these count.
-pub(super) fn for_each_block(
+pub(crate) fn for_each_block(
     n_units: usize,
     options: &BootstrapOptions,
     mut block: impl FnMut(&[Copies], usize),

@@ -17,6 +17,7 @@ mod output;
 mod policy;
 #[cfg(test)]
 mod recovery;
+pub mod replay;
 mod schedule;
 #[cfg(test)]
 mod tests;
@@ -25,14 +26,17 @@ mod world;
 use std::path::Path;
 
 use daogou_nn::rng::{Rng, hash, mix};
+use serde::{Deserialize, Serialize};
 
+use replay::Moment;
 pub use world::{CATEGORIES, Item, User, World};
 
 use crate::metrics::exposure::gini;
 use crate::{Error, Result};
 
 /// What to simulate. The defaults of the dials are the constants under which the tests' reference values hold.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Options {
     /// People.
     pub users: u32,
@@ -142,7 +146,7 @@ impl Options {
 }
 
 /// What came out, realised and true.
-#[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Summary {
     /// People in the users table.
     pub users: u64,
@@ -224,8 +228,9 @@ struct Session {
 }
 
 /// Simulates a shop and writes into `out_dir`: `impressions.parquet`, `items.parquet`, `users.parquet` (what a shop
-/// would have), `oracle.parquet`, `oracle_users.parquet` (what no shop has) and `daogou.toml`, a configuration that
-/// trains on them.
+/// would have), `oracle.parquet`, `oracle_users.parquet`, `simulation.toml` (what no shop has: the truth of every row and
+/// person, and the options, from which [`replay`] makes everything again) and `daogou.toml`, a configuration that trains
+/// on them.
 ///
 /// Rows of `impressions.parquet` and `oracle.parquet` stand in the same order: by time, request and position. Files
 /// appear whole, at the end, or not at all. `progress` is told now and then how many requests are done.
@@ -255,6 +260,11 @@ fn domain(seed: u64, name: &str) -> u64 {
 
 /// Goes through all requests in order of time; returns the number of sessions.
 fn simulate(world: &World, each: &mut dyn FnMut(&Shown) -> Result<()>) -> Result<u64> {
+    walk(world, &mut |shown, _| each(shown))
+}
+
+/// The same, with the moment in which each list was shown: the person has not seen it yet.
+fn walk(world: &World, each: &mut dyn FnMut(&Shown, &Moment<'_>) -> Result<()>) -> Result<u64> {
     let options = world.options();
     let (visits, sessions) = schedule::visits(world);
     let mut memory = vec![Memory::default(); world.users().len()];
@@ -286,7 +296,9 @@ fn simulate(world: &World, each: &mut dyn FnMut(&Shown) -> Result<()>) -> Result
         policy.weigh(&mut rng, visit.time, &taste, random, &memory.seen);
         policy.draw(&mut rng, &mut shown.rows);
         let luck = mix(luck_seed ^ mix(request));
-        choice::respond(world, &taste, luck, &memory.seen, &mut shown.rows);
+        let moment = Moment { world, user, taste, seen: &memory.seen, luck };
+        moment.respond(&mut shown.rows);
+        each(&shown, &moment)?;
 
         for row in &shown.rows {
             let seen = memory.seen.entry(row.item).or_default();
@@ -296,7 +308,6 @@ fn simulate(world: &World, each: &mut dyn FnMut(&Shown) -> Result<()>) -> Result
                 memory.phone_bought = memory.phone_bought.max(Some(visit.time + after));
             }
         }
-        each(&shown)?;
     }
     Ok(sessions)
 }

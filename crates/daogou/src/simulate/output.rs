@@ -16,6 +16,7 @@ use parquet::file::properties::WriterProperties;
 use tempfile::NamedTempFile;
 
 use super::choice::equal_exposure_mix;
+use super::replay::OPTIONS;
 use super::world::{AGES, BRANDS, C, DAY, SPECS, START};
 use super::{CATEGORIES, Shown, World};
 use crate::{Error, Result};
@@ -45,6 +46,7 @@ impl Output {
             whole_table(dir, "users.parquet", users(world, &user_ids))?,
             whole_table(dir, "oracle_users.parquet", oracle_users(world, &user_ids))?,
             text(dir, "daogou.toml", include_str!("daogou.toml"))?,
+            text(dir, OPTIONS, &toml::to_string(world.options()).expect("options are a table"))?,
         ];
         // The schemas are those of the columns, whatever rows they hold.
         let mut chunk = Chunk::default();

@@ -235,6 +235,12 @@ impl World {
     pub fn item_id(item: u32) -> String {
         format!("i{item:05}")
     }
+
+    /// The number of a product by its id in the written tables; `None` for any other id.
+    pub fn item_number(id: &str) -> Option<u32> {
+        let number = id.strip_prefix('i')?.parse().ok()?;
+        (Self::item_id(number) == id).then_some(number)
+    }
 }
 
 fn user(rng: &mut Rng, brand_sizes: &[f64], relatedness: f64) -> User {

@@ -1,0 +1,491 @@
+//! Lists of many trials for the same requests, and what they are worth.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use daogou_nn::Team;
+use serde::{Deserialize, Serialize};
+
+use super::answers::{self, Oracle, Wants};
+use super::{Axis, Heads, Trial};
+use crate::data::{Dataset, Seen};
+use crate::evaluate::{item_vectors, sample};
+use crate::list_maker::{ListMaker, Scored, Shop, Visit, Wish, Workshop};
+use crate::lists::Weights;
+use crate::metrics::BootstrapOptions;
+use crate::metrics::bootstrap::{for_each_block, percentile_interval};
+use crate::metrics::diversity::{UNKNOWN, category_entropy, kl_to_wanted};
+use crate::metrics::exposure::gini;
+use crate::run::TrainedRun;
+use crate::simulate::replay::{Moment, Replay};
+use crate::{Error, Result};
+
+/// Who says what a list is worth.
+#[derive(Clone, Copy)]
+pub enum Judge<'a> {
+    /// The model's own calibrated heads. They also built the lists, so what they promise is a little too high: of many
+    /// candidates the ones rated too high are chosen.
+    Model,
+    /// The truth of the simulation that wrote the log.
+    Truth(&'a Replay),
+}
+
+/// A mean and its interval.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Estimate {
+    /// Over requests.
+    pub mean: f64,
+    /// Ends of the bootstrap interval over users; `None` for what is no mean over requests, or with fewer than two users.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub interval: Option<[f64; 2]>,
+}
+
+/// What one trial came to.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Point {
+    /// Whose answers.
+    pub heads: Heads,
+    /// Name of the builder.
+    pub builder: &'static str,
+    /// The builder's own dial, where it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dial: Option<f64>,
+    /// Weights.
+    pub weights: Weights,
+    /// Axes that are defined for this run.
+    pub values: BTreeMap<Axis, Estimate>,
+}
+
+impl Point {
+    /// The mean on an axis.
+    pub fn mean(&self, axis: Axis) -> Option<f64> {
+        self.values.get(&axis).map(|estimate| estimate.mean)
+    }
+}
+
+/// All trials on the same requests.
+#[derive(Clone, Debug)]
+pub struct Measured {
+    /// One per trial, in their order.
+    pub points: Vec<Point>,
+    /// Requests.
+    pub requests: usize,
+    /// Whether the truth was the judge.
+    pub by_truth: bool,
+    own: Vec<bool>,
+    /// Axes of `values`: those that are means over requests.
+    axes: Vec<Axis>,
+    /// Unit of the bootstrap of every request.
+    units: Vec<usize>,
+    n_units: usize,
+    /// `[trials, requests, axes]`.
+    values: Vec<f64>,
+}
+
+impl Measured {
+    /// The points of what the run would serve.
+    pub fn own(&self) -> impl Iterator<Item = &Point> {
+        self.points.iter().zip(&self.own).filter(|(_, own)| **own).map(|(point, _)| point)
+    }
+
+    /// Which points are of what the run would serve.
+    pub fn own_indices(&self) -> Vec<usize> {
+        (0..self.points.len()).filter(|&i| self.own[i]).collect()
+    }
+
+    /// Means of some trials on some axes, in the direction in which more is better: `[trials][axes]`. The value of an axis
+    /// that is no mean over requests is the same in every replicate.
+    pub(super) fn gains(&self, trials: &[usize], axes: &[Axis]) -> Vec<Vec<f64>> {
+        let value =
+            |trial: usize, axis: Axis| axis.gain(self.points[trial].mean(axis).unwrap_or(0.0));
+        trials.iter().map(|&t| axes.iter().map(|&axis| value(t, axis)).collect()).collect()
+    }
+
+    /// A number made of [`Measured::gains`], and its bootstrap interval over users.
+    pub(super) fn interval(
+        &self,
+        trials: &[usize],
+        axes: &[Axis],
+        options: &BootstrapOptions,
+        of: impl Fn(&[Vec<f64>]) -> Option<f64>,
+    ) -> Option<Estimate> {
+        let fixed = self.gains(trials, axes);
+        let mean = of(&fixed)?;
+        let columns: Vec<Option<usize>> =
+            axes.iter().map(|axis| self.axes.iter().position(|own| own == axis)).collect();
+        let mut replicates = Vec::new();
+        if self.n_units > 1 {
+            for_each_block(self.n_units, options, |copies, live| {
+                for lane in 0..live {
+                    let mut gains = fixed.clone();
+                    for (gains, &trial) in gains.iter_mut().zip(trials) {
+                        for (gain, (column, axis)) in gains.iter_mut().zip(columns.iter().zip(axes))
+                        {
+                            let Some(column) = column else { continue };
+                            let (mut sum, mut n) = (0.0, 0.0);
+                            for (request, &unit) in self.units.iter().enumerate() {
+                                let weight = f64::from(copies[unit][lane]);
+                                sum += weight * self.value(trial, request, *column);
+                                n += weight;
+                            }
+                            if n > 0.0 {
+                                *gain = axis.gain(sum / n);
+                            }
+                        }
+                    }
+                    replicates.extend(of(&gains));
+                }
+            });
+        }
+        Some(Estimate { mean, interval: percentile_interval(replicates, options.level) })
+    }
+
+    /// Points of the run's own with these means and nothing behind them.
+    #[cfg(test)]
+    pub(super) fn of_means(means: impl Iterator<Item = BTreeMap<Axis, f64>>) -> Self {
+        let points: Vec<Point> = means
+            .map(|means| Point {
+                heads: Heads::Trained,
+                builder: "auto",
+                dial: None,
+                weights: Weights::default(),
+                values: means
+                    .into_iter()
+                    .map(|(axis, mean)| (axis, Estimate { mean, interval: None }))
+                    .collect(),
+            })
+            .collect();
+        Self {
+            own: vec![true; points.len()],
+            points,
+            requests: 0,
+            by_truth: false,
+            axes: Vec::new(),
+            units: Vec::new(),
+            n_units: 0,
+            values: Vec::new(),
+        }
+    }
+
+    fn value(&self, trial: usize, request: usize, axis: usize) -> f64 {
+        self.values[(trial * self.requests + request) * self.axes.len() + axis]
+    }
+}
+
+/// Makes the lists of every trial for a seeded sample of requests, at most `most` and fewer where the catalogue is large,
+/// and measures them. Each request is scored once; its lists cost what their builders cost.
+///
+/// # Errors
+///
+/// Where a list cannot be built, where the oracle is asked for and there is none, or nothing is left to measure.
+pub fn measure(
+    run: &TrainedRun,
+    (data, requests, most): (&Dataset, &Range<usize>, usize),
+    trials: &[Trial],
+    judge: Judge<'_>,
+    bootstrap: &BootstrapOptions,
+    team: &mut Team,
+) -> Result<Measured> {
+    let items: Vec<u32> = (1..run.stored.items.ids.len() as u32).collect();
+    if items.is_empty() || requests.is_empty() || most == 0 {
+        return Err(Error::data("there is nothing to measure: no items, or no requests"));
+    }
+    let chosen = sample(requests, items.len(), (most, bootstrap.seed));
+    let vectors = alike(run, data, &items);
+    let seen_here = Seen::in_log(&data.requests, &data.impressions, &data.timelines);
+    let shop = Shop::of_log(&run.config, data);
+    let seen = vec![&run.stored.seen, &seen_here];
+    let n_items = items.len();
+    let mut tally = Tally::new(run, (data, requests), trials, n_items);
+    let mut maker = ListMaker::new(run, shop, seen, items, team.size())?;
+    let mut add = |tally: &mut Tally<'_>, request: usize, moment: Option<&Moment<'_>>| {
+        let visit = Visit {
+            user: data.requests.user[request],
+            time: data.requests.time.get(request).copied().unwrap_or(0),
+            context: (&data.requests.columns, request),
+        };
+        let scored = Scored { vectors: vectors.view(), ..maker.score(&visit, team) };
+        tally.add(&scored, request, moment)
+    };
+    match judge {
+        Judge::Model => chosen.iter().try_for_each(|&request| add(&mut tally, request, None))?,
+        Judge::Truth(replay) => {
+            let foreign = || {
+                Error::data("the items of this log are not those of the simulation beside it")
+                    .with_hint("simulate again into an empty directory, or remove simulation.toml")
+            };
+            tally.oracle = Some(Oracle::new(run).ok_or_else(foreign)?);
+            let rows: Vec<u64> = chosen
+                .iter()
+                .map(|&r| u64::from(data.rows[data.requests.impressions(&(r..r + 1)).start]))
+                .collect();
+            replay.at(&rows, &mut |place, moment| add(&mut tally, chosen[place], Some(moment)))?;
+            if tally.units.len() != chosen.len() {
+                return Err(foreign());
+            }
+        }
+    }
+    Ok(tally.finish(matches!(judge, Judge::Truth(_)), bootstrap))
+}
+
+/// Vectors by which re-rankers compare candidates, of length 1.
+struct Alike {
+    values: Vec<f32>,
+    width: usize,
+}
+
+impl Alike {
+    fn view(&self) -> crate::lists::Vectors<'_> {
+        crate::lists::Vectors { values: &self.values, width: self.width }
+    }
+}
+
+/// Half of the squared length of each is the category, half the embedding that the model learned of the item, where it has
+/// one. Without categories and embeddings there are none.
+fn alike(run: &TrainedRun, data: &Dataset, items: &[u32]) -> Alike {
+    let catalogue = &data.catalogue;
+    let learned = item_vectors(run, data);
+    let (categories, dim) =
+        (catalogue.categories.len(), learned.as_ref().map_or(0, |(_, dim)| *dim));
+    let width = categories + dim;
+    let mut values = vec![0.0f32; width * items.len()];
+    if width == 0 {
+        return Alike { values, width };
+    }
+    for (vector, &item) in values.chunks_exact_mut(width).zip(items) {
+        let (of_category, of_item) = vector.split_at_mut(categories);
+        let category = catalogue.category.get(item as usize).copied().unwrap_or(UNKNOWN);
+        if let Some(place) = of_category.get_mut(usize::from(category)) {
+            *place = 1.0;
+        }
+        if let Some((learned, dim)) = &learned {
+            let learned = &learned[item as usize * dim..][..*dim];
+            let length = learned.iter().map(|x| x * x).sum::<f32>().sqrt();
+            if length > 0.0 {
+                of_item.iter_mut().zip(learned).for_each(|(to, x)| *to = x / length);
+            }
+        }
+    }
+    Alike { values, width }
+}
+
+/// What has been measured so far.
+struct Tally<'a> {
+    run: &'a TrainedRun,
+    data: &'a Dataset,
+    trials: &'a [Trial],
+    history: Wants,
+    constant: Wants,
+    oracle: Option<Oracle>,
+    axes: Vec<Axis>,
+    /// `[requests, trials, axes]`.
+    values: Vec<f64>,
+    users: Vec<u32>,
+    units: Vec<usize>,
+    /// `[trials, items]`, times shown.
+    shown: Vec<u32>,
+    n_items: usize,
+    workshop: Workshop,
+    list: Vec<u32>,
+    numbers: Vec<u32>,
+    categories: Vec<u16>,
+}
+
+impl<'a> Tally<'a> {
+    fn new(
+        run: &'a TrainedRun,
+        (data, requests): (&'a Dataset, &Range<usize>),
+        trials: &'a [Trial],
+        n_items: usize,
+    ) -> Self {
+        Self {
+            run,
+            data,
+            trials,
+            history: Wants::history(&run.config, data, requests),
+            constant: Wants::constant(&run.config, data, requests),
+            oracle: None,
+            axes: Vec::new(),
+            values: Vec::new(),
+            users: Vec::new(),
+            units: Vec::new(),
+            shown: vec![0; n_items * trials.len()],
+            n_items,
+            workshop: Workshop::default(),
+            list: Vec::new(),
+            numbers: Vec::new(),
+            categories: Vec::new(),
+        }
+    }
+
+    fn add(
+        &mut self,
+        scored: &Scored<'_>,
+        request: usize,
+        moment: Option<&Moment<'_>>,
+    ) -> Result<()> {
+        let config = &self.run.config.lists;
+        if let (Some(oracle), Some(moment)) = (&mut self.oracle, moment) {
+            oracle.meet(moment, scored.items)?;
+        }
+        let user = self.data.requests.user[request];
+        let unit = self.users.iter().position(|&known| known == user).unwrap_or(self.users.len());
+        if unit == self.users.len() {
+            self.users.push(user);
+        }
+        self.units.push(unit);
+        for (index, trial) in self.trials.iter().enumerate() {
+            let wants = (&self.history, &self.constant, self.oracle.as_ref());
+            let Some(answers) = answers::of(trial.heads, *scored, wants, request) else {
+                return Err(Error::data("the truth is known for simulated logs only"));
+            };
+            let wish = Wish {
+                weights: trial.weights,
+                k: config.k,
+                scale: None,
+                builder: trial.builder.as_ref(),
+                config,
+            };
+            let made = answers.list(&wish, &mut self.workshop)?;
+            self.list.clear();
+            self.list.extend_from_slice(made.list);
+            let shown = &mut self.shown[index * self.n_items..][..self.n_items];
+            self.list.iter().for_each(|&candidate| shown[candidate as usize] += 1);
+            self.judge(scored, moment);
+        }
+        Ok(())
+    }
+
+    /// Measures `list`, candidates of `scored`, whose heads are the run's own whoever made the list.
+    fn judge(&mut self, scored: &Scored<'_>, moment: Option<&Moment<'_>>) {
+        let list = &self.list;
+        self.categories.clear();
+        let category = |&i: &u32| scored.category.get(i as usize).copied().unwrap_or(UNKNOWN);
+        self.categories.extend(list.iter().map(category));
+        let smoothing = self.run.config.lists.smoothing;
+        let has_price = scored.heads.price.is_some();
+        let (earned, wanted, new): ([Option<f64>; 3], &[f32], f64) = match (moment, &self.oracle) {
+            (Some(moment), Some(oracle)) => {
+                oracle.numbers(list.iter().map(|&i| scored.items[i as usize]), &mut self.numbers);
+                let worth = moment.worth(&self.numbers);
+                let new = self.numbers.iter().filter(|&&item| moment.unseen(item)).count();
+                let money = has_price.then_some(worth.revenue);
+                let earned = [Some(worth.clicks), Some(worth.orders), money];
+                (earned, oracle.mix(), new as f64)
+            }
+            _ => {
+                let expected = |objective: usize| -> Option<f64> {
+                    let each = list.iter().map(|&i| scored.heads.expected(i)[objective]);
+                    each.sum()
+                };
+                let new: f64 = list.iter().map(|&i| f64::from(scored.novel[i as usize])).sum();
+                ([0, 1, 2].map(expected), scored.mix, new)
+            }
+        };
+        let timed = !self.data.requests.time.is_empty();
+        let kl = (!wanted.is_empty())
+            .then(|| kl_to_wanted(&self.categories, wanted, list.len().max(1), smoothing));
+        let all = [
+            (Axis::Click, earned[0]),
+            (Axis::Purchase, earned[1]),
+            (Axis::Revenue, earned[2]),
+            (Axis::Diversity, kl.map(|kl| (-kl).exp())),
+            (Axis::Kl, kl),
+            (Axis::Novelty, timed.then(|| new / list.len().max(1) as f64)),
+            (Axis::Entropy, category_entropy(&self.categories)),
+        ];
+        if self.values.is_empty() {
+            self.axes.clear();
+            self.axes
+                .extend(all.iter().filter(|(_, value)| value.is_some()).map(|(axis, _)| *axis));
+        }
+        let axes = &self.axes;
+        // A list of unknown categories has no entropy; beside others that have one it is of none.
+        let kept = all.iter().filter(|(axis, _)| axes.contains(axis));
+        self.values.extend(kept.map(|(_, value)| value.unwrap_or(0.0)));
+    }
+
+    fn finish(self, by_truth: bool, bootstrap: &BootstrapOptions) -> Measured {
+        let (requests, trials, n_axes) = (self.units.len(), self.trials.len(), self.axes.len());
+        let mut values = Vec::with_capacity(self.values.len());
+        for trial in 0..trials {
+            for request in 0..requests {
+                let start = (request * trials + trial) * n_axes;
+                values.extend_from_slice(&self.values[start..start + n_axes]);
+            }
+        }
+        let points = self.trials.iter().map(|trial| Point {
+            heads: trial.heads,
+            builder: trial.builder.name(),
+            dial: trial.dial,
+            weights: trial.weights,
+            values: BTreeMap::new(),
+        });
+        let mut measured = Measured {
+            points: points.collect(),
+            requests,
+            by_truth,
+            own: self.trials.iter().map(Trial::is_own).collect(),
+            axes: self.axes,
+            n_units: self.users.len(),
+            units: self.units,
+            values,
+        };
+        for trial in 0..trials {
+            for (column, &axis) in measured.axes.clone().iter().enumerate() {
+                let sum: f64 = (0..requests).map(|r| measured.value(trial, r, column)).sum();
+                let mean = sum / requests as f64;
+                let point = &mut measured.points[trial];
+                point.values.insert(axis, Estimate { mean, interval: None });
+            }
+            let shown = &self.shown[trial * self.n_items..][..self.n_items];
+            let shown: Vec<u64> = shown.iter().map(|&n| u64::from(n)).collect();
+            if let Some(gini) = gini(&shown) {
+                let estimate = Estimate { mean: 1.0 - gini, interval: None };
+                measured.points[trial].values.insert(Axis::Exposure, estimate);
+            }
+        }
+        measured.add_intervals(bootstrap);
+        measured
+    }
+}
+
+impl Measured {
+    /// Intervals of every mean of every point, in one pass over the replicates.
+    fn add_intervals(&mut self, options: &BootstrapOptions) {
+        if self.n_units < 2 || options.replicates == 0 {
+            return;
+        }
+        let (trials, n_axes) = (self.points.len(), self.axes.len());
+        let mut replicates = vec![Vec::with_capacity(options.replicates); trials * n_axes];
+        for_each_block(self.n_units, options, |copies, live| {
+            for lane in 0..live {
+                let weights: Vec<f64> =
+                    self.units.iter().map(|&unit| f64::from(copies[unit][lane])).collect();
+                let n: f64 = weights.iter().sum();
+                if n == 0.0 {
+                    continue;
+                }
+                for trial in 0..trials {
+                    for axis in 0..n_axes {
+                        let sum: f64 = weights
+                            .iter()
+                            .enumerate()
+                            .map(|(request, weight)| weight * self.value(trial, request, axis))
+                            .sum();
+                        replicates[trial * n_axes + axis].push(sum / n);
+                    }
+                }
+            }
+        });
+        let mut intervals =
+            replicates.into_iter().map(|values| percentile_interval(values, options.level));
+        for trial in 0..trials {
+            for axis in &self.axes {
+                let interval = intervals.next().expect("one per trial and axis");
+                let estimate = self.points[trial].values.get_mut(axis).expect("measured");
+                estimate.interval = interval;
+            }
+        }
+    }
+}
