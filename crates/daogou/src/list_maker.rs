@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use daogou_nn::Team;
 
+use crate::assortment::ShopItems;
 use crate::calibrate::CalibratedForward;
 use crate::data::past::{Lookback, Shown};
 use crate::data::timeline::history_ends;
@@ -11,12 +12,14 @@ use crate::data::{
     Catalogue, Column, Dataset, FieldKind, Impressions, Requests, Seen, SideTable, Timelines,
 };
 use crate::lists::{
-    Candidates, Heads, ListBuilder, Objective, Scratch, Weights, builder, utility_scale,
+    Candidates, Heads, ListBuilder, Objective, Rules, Scratch, Weights, build_under, builder,
+    utility_scale,
 };
 use crate::metrics::distribution::log_softmax;
 use crate::models::{Level, Logits, Mode, Source};
+use crate::rule_book::RuleBook;
 use crate::run::{TrainedRun, sigmoid};
-use crate::schema::{Config, ListsConfig, Role, Side, TaskKind};
+use crate::schema::{Config, ListRules, ListsConfig, Role, Side, TaskKind};
 use crate::train::binary_index;
 use crate::{Error, Result};
 
@@ -83,6 +86,7 @@ pub(crate) struct ListMaker<'a> {
     seen: Vec<&'a Seen>,
     lookback: Lookback<'a>,
     forward: CalibratedForward<'a>,
+    book: RuleBook,
     requests: Requests,
     chunks: Vec<u32>,
     impressions: Impressions,
@@ -105,6 +109,13 @@ pub(crate) struct Workshop {
     list: Vec<u32>,
 }
 
+impl Workshop {
+    /// The list that was built last.
+    pub(crate) fn last(&self) -> &[u32] {
+        &self.list
+    }
+}
+
 /// What is known about every candidate of a visit, and what is wanted. Candidates are numbered in the order of `items`.
 #[derive(Clone, Copy)]
 pub(crate) struct Scored<'m> {
@@ -121,6 +132,8 @@ pub(crate) struct Scored<'m> {
     pub(crate) mix: &'m [f32],
     /// Wanted share of novel items; `None` without a novelty head.
     pub(crate) novelty: Option<f32>,
+    /// What every list holds to.
+    pub(crate) book: &'m RuleBook,
 }
 
 /// How a list is wished for.
@@ -153,11 +166,20 @@ pub(crate) struct Made<'m> {
 }
 
 impl<'m> Scored<'m> {
-    /// The list that answers a wish; all candidates if there are fewer.
+    /// The rules that this visit's lists hold to; `None`: there are none.
     ///
     /// # Errors
     ///
-    /// Where a weighted objective has no head.
+    /// A price band without prices, quotas that contradict each other.
+    pub(crate) fn rules(&self) -> Result<Option<Rules<'m>>> {
+        self.book.rules(self.items.len(), self.heads.price, self.novel)
+    }
+
+    /// The list that answers a wish; all candidates that may be listed if there are fewer.
+    ///
+    /// # Errors
+    ///
+    /// Where a weighted objective has no head, or a rule cannot be met.
     pub(crate) fn list<'l>(self, wish: &Wish<'_>, workshop: &'l mut Workshop) -> Result<Made<'l>>
     where
         'm: 'l,
@@ -165,7 +187,17 @@ impl<'m> Scored<'m> {
         let k = wish.k.min(self.items.len());
         let Workshop { utility, best, scratch, list } = workshop;
         wish.weights.utility(&self.heads, self.items.len(), utility)?;
-        let scale = wish.scale.unwrap_or_else(|| utility_scale(utility, k, best));
+        let rules = self.rules()?;
+        let scale = match (wish.scale, &rules) {
+            (Some(scale), _) => scale,
+            (None, None) => utility_scale(utility, k, best),
+            (None, Some(rules)) => {
+                // What may not be listed does not say what a slot is worth.
+                let may = |(i, u): (usize, &f32)| (!rules.is_forbidden(i as u32)).then_some(*u);
+                let allowed: Vec<f32> = utility.iter().enumerate().filter_map(may).collect();
+                utility_scale(&allowed, k, best)
+            }
+        };
         let (lambda_diversity, lambda_novelty) = wish.weights.lambdas(scale);
         let candidates = Candidates {
             utility,
@@ -183,17 +215,23 @@ impl<'m> Scored<'m> {
             wanted_novelty: wanted_novelty.clamp(0.0, 1.0),
             smoothing: wish.config.smoothing,
         };
-        wish.builder.build(&candidates, &objective, scratch, list)?;
+        match rules {
+            None => wish.builder.build(&candidates, &objective, scratch, list)?,
+            Some(rules) => {
+                build_under(&rules, wish.builder, &candidates, &objective, scratch, list)?;
+            }
+        }
         Ok(Made { list, scored: self, candidates, objective })
     }
 }
 
 impl<'a> ListMaker<'a> {
-    /// For lists of `items`: item rows, ascending. A person has seen an item where any of `seen` says so.
+    /// For lists of `items`: item rows, ascending, under the rules of the configuration. A person has seen an item where
+    /// any of `seen` says so.
     ///
     /// # Errors
     ///
-    /// Where there are no items.
+    /// Where there are no items, or a rule names what there is none of.
     pub(crate) fn new(
         run: &'a TrainedRun,
         shop: Shop<'a>,
@@ -201,10 +239,27 @@ impl<'a> ListMaker<'a> {
         items: Vec<u32>,
         threads: usize,
     ) -> Result<Self> {
+        Self::asked(run, shop, seen, items, threads, &ListRules::default())
+    }
+
+    /// The same, with rules of a request beside those of the configuration ([`ListRules::with`]).
+    pub(crate) fn asked(
+        run: &'a TrainedRun,
+        shop: Shop<'a>,
+        seen: Vec<&'a Seen>,
+        items: Vec<u32>,
+        threads: usize,
+        asked: &ListRules,
+    ) -> Result<Self> {
         debug_assert!(items.is_sorted());
         if items.is_empty() {
             return Err(Error::data("no item is left to show").with_hint("exclude fewer items"));
         }
+        let on_offer = ShopItems::of_run(run, (shop.items, shop.catalogue), &items);
+        let lists = &run.config.lists;
+        let mut book = RuleBook::new(&lists.rules().with(asked), &on_offer)?;
+        book.add_bonuses(&lists.bonuses, &on_offer)?;
+        book.add_floors(&lists.floors, run.exposure.prices(), &on_offer)?;
         let chunks = items.len().div_ceil(CHUNK);
         let of_items = |i: &u32| *i as usize;
         let catalogue = shop.catalogue;
@@ -216,6 +271,7 @@ impl<'a> ListMaker<'a> {
                 shop.items,
             ),
             forward: run.forward(threads),
+            book,
             requests: Requests {
                 offsets: (0..=chunks).map(|c| (c * CHUNK).min(items.len()) as u32).collect(),
                 ..Requests::default()
@@ -273,11 +329,12 @@ impl<'a> ListMaker<'a> {
                 click: of_role(Role::Click),
                 purchase: of_role(Role::Purchase),
                 price: (!self.price.is_empty()).then_some(self.price.as_slice()),
-                bonus: None,
+                bonus: self.book.bonus(),
             },
             probabilities: &self.probabilities,
             mix: &self.mix,
             novelty,
+            book: &self.book,
         }
     }
 

@@ -10,6 +10,7 @@ mod inspect;
 mod predict;
 mod recommend;
 mod rerank;
+mod rule_flags;
 mod schema;
 mod simulate;
 mod train;

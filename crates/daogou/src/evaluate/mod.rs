@@ -12,13 +12,14 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use baselines::MIX_PRIOR;
-pub(crate) use built::built_lists;
+pub(crate) use built::{built_lists, sample};
 pub use calibrated::CalibrationEffect;
 pub(crate) use calibrated::effects;
 pub use lists::{Ranking, ranking};
 
 use crate::Result;
 use crate::data::{Dataset, RequestTarget};
+use crate::floors::Floor;
 use crate::metrics::logloss::sigmoid;
 use crate::metrics::{
     BinaryInput, BinaryReport, BootstrapOptions, DistributionInput, DistributionReport, ListReport,
@@ -111,6 +112,9 @@ pub struct Lists {
     /// lists of the same requests.
     #[serde(default)]
     pub built: BTreeMap<String, ListReport>,
+    /// Exposure floors, with the shares of places that the model's built lists reach.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub floors: Vec<Floor>,
 }
 
 /// Measures predictions on a range of requests, beside baselines fitted on the training split. Baselines have no

@@ -138,9 +138,9 @@ impl<'a> Search<'a> {
         for pin in self.rules.pins() {
             if let Some(quota) = self.rules.misfit(&self.list, pin.place) {
                 return Err(Error::data(format!(
-                    "rule {}: the pins break it, that of candidate {} at place {} for one",
+                    "rule {}: the pins break it, that of {} at place {} for one",
                     self.rules.describe(quota),
-                    pin.candidate,
+                    pin.label,
                     pin.place + 1
                 )));
             }

@@ -20,6 +20,7 @@ pub mod objective;
 mod random_swap;
 mod relevance;
 pub mod rules;
+mod seen;
 mod similarity;
 #[cfg(test)]
 mod tests;
@@ -39,7 +40,8 @@ pub use greedy_swap::GreedySwap;
 pub use mmr::Mmr;
 pub use objective::{Breakdown, Candidates, Objective, Vectors};
 pub use random_swap::RandomSwap;
-pub use rules::{Attribute, Pin, Quota, Rules, Seen, Window};
+pub use rules::{Attribute, Pin, Quota, Rules, Window};
+pub use seen::Seen;
 pub use top_k::TopK;
 pub use utility::{Heads, Weights, utility_scale};
 pub use xquad::Xquad;

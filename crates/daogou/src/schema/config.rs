@@ -8,6 +8,9 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::list_rules::{BonusTerm, FloorRule, PinRule, QuotaRule};
+use crate::lists::Seen;
+
 /// A whole run: where the log is, what its columns mean, what to learn and how, how to build lists.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -778,6 +781,27 @@ pub struct ListsConfig {
     pub session_mix: f64,
     /// Added to the wanted novelty: a margin for exploration.
     pub novelty_margin: f64,
+    /// What to do with items that the person has seen: `"allow"`, `"exclude"`, or the most of them per list.
+    pub seen: Seen,
+    /// Items that cost less are not listed; nor are those of unknown price.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub price_min: Option<f64>,
+    /// Items that cost more are not listed; nor are those of unknown price.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub price_max: Option<f64>,
+    /// `[[lists.quota]]`: how many items of a kind a list may have.
+    #[serde(rename = "quota")]
+    pub quotas: Vec<QuotaRule>,
+    /// `[[lists.pin]]`: items that have a place in every list.
+    #[serde(rename = "pin")]
+    pub pins: Vec<PinRule>,
+    /// `[[lists.bonus]]`: business terms, in units of utility.
+    #[serde(rename = "bonus")]
+    pub bonuses: Vec<BonusTerm>,
+    /// `[[lists.floor]]`: least shares of all places shown. What they cost is learned on the validation split when
+    /// training ends, for the weights in `objectives`.
+    #[serde(rename = "floor")]
+    pub floors: Vec<FloorRule>,
 }
 
 impl Default for ListsConfig {
@@ -791,6 +815,13 @@ impl Default for ListsConfig {
             smoothing: 0.01,
             session_mix: 0.0,
             novelty_margin: 0.0,
+            seen: Seen::Allow,
+            price_min: None,
+            price_max: None,
+            quotas: Vec::new(),
+            pins: Vec::new(),
+            bonuses: Vec::new(),
+            floors: Vec::new(),
         }
     }
 }

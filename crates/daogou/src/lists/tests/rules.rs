@@ -285,7 +285,7 @@ fn what_cannot_be_met_is_named_with_numbers() {
                 (0..6).for_each(|i| rules.forbid(i));
                 Ok(())
             }),
-            "rules: all 6 candidates are excluded",
+            "rules: all 6 candidates are excluded: 6 by exclusions",
         ),
         (
             refusal(&|rules, _| {
