@@ -1,6 +1,8 @@
 //! Making any builder hold to rules.
 
+use super::exact::best_within;
 use super::greedy_swap::best_exchange;
+use super::groups::Groups;
 use super::rules::EMPTY;
 use super::{Candidates, GreedySwap, ListBuilder, Objective, Rules, Scratch, Vectors};
 use crate::{Error, Result};
@@ -16,6 +18,9 @@ const TRIES: usize = 20_000;
 /// choice first and then by utility, going back where nothing fits. For builders that maximise F(S), exchanges of one
 /// item that hold to the rules and raise F(S) follow; the list need not be the best one under the rules. Last, items
 /// change places where that brings the order closer to falling utility.
+///
+/// Where the builder finds the best list without rules, and rules are exclusions, minima and maxima of categories, or of
+/// another attribute while diversity has no weight, the list is the best one under the rules.
 ///
 /// The search is complete: a list is found if there is one, short of 20,000 tries. Candidates that are alike to all
 /// quotas are tried once per place. Without rules this is the builder alone.
@@ -36,6 +41,12 @@ pub fn build_under(
     let places = rules.places(candidates, objective.k)?;
     build_allowed(rules, builder, candidates, objective, scratch, list)?;
     if rules.broken(list).is_none() {
+        return Ok(());
+    }
+    if builder.finds_best(candidates, objective)
+        && let Some(groups) = Groups::of(rules, candidates, objective, places)
+        && best_within(&groups, candidates, objective, places, scratch, list)
+    {
         return Ok(());
     }
     let pins_listed = rules.pins().iter().all(|pin| list.contains(&pin.candidate));

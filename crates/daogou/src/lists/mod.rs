@@ -15,6 +15,7 @@ pub mod explain;
 mod exposure;
 mod greedy;
 mod greedy_swap;
+mod groups;
 mod mmr;
 pub mod objective;
 mod random_swap;

@@ -286,6 +286,18 @@ impl<'a> Rules<'a> {
         })
     }
 
+    /// The quotas, if there are some and rules are nothing but exclusions and minima and maxima of one attribute.
+    pub(super) fn plain_quotas(&self) -> Option<&[Quota]> {
+        let first = self.quotas.first()?;
+        let plain = |quota: &Quota| quota.window.is_none() && quota.attribute == first.attribute;
+        (self.pins.is_empty() && self.quotas.iter().all(plain)).then_some(&self.quotas)
+    }
+
+    /// Values of an attribute, by candidate.
+    pub(super) fn values_of(&self, attribute: Attribute) -> &[u32] {
+        &self.attributes[attribute.0]
+    }
+
     /// A quota in words.
     pub(super) fn describe(&self, quota: usize) -> String {
         self.quotas[quota].describe()

@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use super::{Instance, builder, instance, lonely};
 use crate::lists::rules::NO_VALUE;
 use crate::lists::{
-    Attribute, Exact, Greedy, GreedySwap, ListBuilder, Quota, Rules, Scratch, Seen, TopK, Window,
-    build_under,
+    Attribute, Auto, Exact, Greedy, GreedySwap, ListBuilder, Quota, Rules, Scratch, Seen, TopK,
+    Window, build_under,
 };
 
 /// Attribute, value, least, most and window of a quota.
@@ -144,6 +144,37 @@ proptest! {
         if let Ok(list) = built {
             let best = possible.map(|list| drawn.value(list)).fold(f64::NEG_INFINITY, f64::max);
             prop_assert!(drawn.value(&list) <= best + 1e-9);
+        }
+    }
+
+    #[test]
+    fn exact_is_the_best_of_all_sets_within_bounds_of_categories(
+        (drawn, book) in ruled(1..10), by_brand in any::<bool>()
+    ) {
+        // Of brands, numbers of brands and categories cross unless diversity has no weight.
+        let drawn = if by_brand { Instance { lambda_diversity: 0.0, ..drawn } } else { drawn };
+        let of = if by_brand { book.attributes[0].clone() } else {
+            let known = |&c: &u16| if c == u16::MAX { NO_VALUE } else { u32::from(c) };
+            drawn.category.iter().map(known).collect()
+        };
+        let quotas = book.quotas.iter().map(|&(_, v, min, max, _)| (0, v, min, max, None)).collect();
+        let attributes = [of, book.attributes[1].clone()];
+        let book = Drawn { attributes, quotas, pins: Vec::new(), ..book };
+        let Some(rules) = book.rules() else { return Err(TestCaseError::reject("contradiction")) };
+        let (n, places) = (drawn.utility.len() as u32, book.places(drawn.k));
+        let sets = (0u32..1 << n).filter(|bits| bits.count_ones() as usize == places).map(|bits| {
+            (0..n).filter(|i| bits >> i & 1 == 1).collect::<Vec<u32>>()
+        });
+        let best = sets.filter(|set| book.hold(set)).map(|set| drawn.value(&set)).reduce(f64::max);
+        for builder in [&Exact as &dyn ListBuilder, &Auto] {
+            match (build(&drawn, &rules, builder), best) {
+                (Ok(list), Some(best)) => {
+                    prop_assert!((drawn.value(&list) - best).abs() < 1e-9, "{list:?}");
+                    prop_assert!(list.is_sorted_by(|&a, &b| drawn.candidates().by_utility(a, b).is_le()));
+                }
+                (Ok(list), None) => prop_assert!(false, "no list holds, got {list:?}"),
+                (Err(error), best) => prop_assert!(best.is_none() || places == 0, "{error}"),
+            }
         }
     }
 
