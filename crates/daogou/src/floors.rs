@@ -483,6 +483,11 @@ mod tests {
         run.learn_exposure(&data);
         assert!(run.exposure.floors[0].reached.unwrap() < 0.95);
         assert!(run.exposure.notes[0].contains("exposure floor of seller"), "{:?}", run.exposure);
+        run.config.lists.quotas = vec!["category:max=0".parse().unwrap()];
+        run.learn_exposure(&data);
+        let Exposure { floors, lists, notes } = &run.exposure;
+        assert_eq!((floors[0].reached, floors[0].price, *lists), (None, 0.0, 0));
+        assert!(notes[0].starts_with("300 of 300 visits have no list that holds"), "{notes:?}");
     }
 
     #[test]

@@ -422,8 +422,8 @@ mod tests {
                       r,a,0.9,phone,x,900,0\nr,b,0.8,phone,x,800,1\nr,c,0.7,case,y,,1\nr,d,0.6,case,,50,1\n";
         let ruled = |rules: ListRules| -> Result<String> {
             let text = lists(scores, &RerankOptions { rules, ..options("top_k") })?;
-            let items = text.lines().skip(1).map(|line| line.split(',').nth(2).unwrap().into());
-            Ok(items.collect::<Vec<String>>().join(""))
+            let items = text.lines().skip(1).map(|line| line.split(',').nth(2).unwrap());
+            Ok(items.collect())
         };
         let quota =
             |text: &str| ListRules { quotas: vec![text.parse().unwrap()], ..ListRules::default() };

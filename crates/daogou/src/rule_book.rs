@@ -79,7 +79,7 @@ impl RuleBook {
         let value = value.map(|value| on_offer.value(KEY, &rule.of, value)).transpose()?;
         let limit =
             |min, max, window| Limit { attribute, label: rule.label(), value, min, max, window };
-        let row = rule.in_a_row.map(|max| Window { max, places: max + 1 });
+        let row = rule.in_a_row.map(Window::in_a_row);
         // Both are windows, and a quota has one.
         if let (Some(window), true) = (rule.window, row.is_some()) {
             self.limits.push(limit(0, None, Some(window)));

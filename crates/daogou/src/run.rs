@@ -250,6 +250,7 @@ impl TrainedRun {
         let mut evaluation =
             evaluate(&self.config, data, requests, &predictions, &options.bootstrap)?;
         evaluation.notes.extend(self.calibrations.notes.iter().cloned());
+        evaluation.notes.extend(self.exposure.notes.iter().cloned());
         if !self.calibrations.is_identity() {
             let raw = self.answers(&self.logits(&source, &order, Mode::Evaluate, &mut team));
             let without = BootstrapOptions { replicates: 0, ..options.bootstrap };

@@ -20,7 +20,8 @@ const TRIES: usize = 20_000;
 /// change places where that brings the order closer to falling utility.
 ///
 /// Where the builder finds the best list without rules, and rules are exclusions, minima and maxima of categories, or of
-/// another attribute while diversity has no weight, the list is the best one under the rules.
+/// another attribute while diversity has no weight, the list is the best one under the rules. So it is with windows too if
+/// the best items under the numbers that windows can hold have an order that holds to them.
 ///
 /// The search is complete: a list is found if there is one, short of 20,000 tries. Candidates that are alike to all
 /// quotas are tried once per place. Without rules this is the builder alone.
@@ -43,20 +44,15 @@ pub fn build_under(
     if rules.broken(list).is_none() {
         return Ok(());
     }
+    if put_in_order(rules, candidates, places, list) {
+        return Ok(());
+    }
     if builder.finds_best(candidates, objective)
         && let Some(groups) = Groups::of(rules, candidates, objective, places)
         && best_within(&groups, candidates, objective, places, scratch, list)
+        && (rules.broken(list).is_none() || put_in_order(rules, candidates, places, list))
     {
         return Ok(());
-    }
-    let pins_listed = rules.pins().iter().all(|pin| list.contains(&pin.candidate));
-    if pins_listed && rules.numbers_hold(list) {
-        let mut ordered = Search::new(rules, list, places);
-        if ordered.start().is_ok() && ordered.fill(0) {
-            *list = ordered.list;
-            order_by_utility(rules, candidates, list);
-            return Ok(());
-        }
     }
     let mut others: Vec<u32> = (0..candidates.len() as u32)
         .filter(|&i| !rules.is_forbidden(i) && !list.contains(&i))
@@ -74,6 +70,27 @@ pub fn build_under(
     }
     order_by_utility(rules, candidates, list);
     Ok(())
+}
+
+/// Gives a list's items the order that holds to the rules and is closest to falling utility; `false`: there is none, and
+/// nothing has changed.
+fn put_in_order(
+    rules: &Rules<'_>,
+    candidates: &Candidates<'_>,
+    places: usize,
+    list: &mut Vec<u32>,
+) -> bool {
+    let pins_listed = rules.pins().iter().all(|pin| list.contains(&pin.candidate));
+    if !pins_listed || !rules.numbers_hold(list) {
+        return false;
+    }
+    let mut ordered = Search::new(rules, list, places);
+    if ordered.start().is_err() || !ordered.fill(0) {
+        return false;
+    }
+    *list = ordered.list;
+    order_by_utility(rules, candidates, list);
+    true
 }
 
 /// The builder's list of the candidates that are not forbidden.

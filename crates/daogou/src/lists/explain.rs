@@ -146,8 +146,8 @@ fn displaced(list: &[u32], candidates: &Candidates<'_>) -> Vec<Option<u32>> {
 /// For each item of a list that holds to rules, the rule that gave it its place, in words. `free` is the builder's list
 /// without rules.
 ///
-/// Of an item that `free` does not have, it is the rule that the list would break, or that would keep out, what `free`
-/// has in its stead. Of one that `free` has but behind an item that comes later here, it is the rule that the list would
+/// Of an item that `free` does not have, it is the minimum that would not be met without the item, or else the rule that
+/// the list would break, or that would keep out, what `free` has in its stead. Of one that `free` has but behind an item that comes later here, it is the rule that the list would
 /// break if the two changed places. `None` for all others without a pin. O(K² · cost of [`Rules::broken`]).
 pub fn moved_by(rules: &Rules<'_>, free: &[u32], list: &[u32]) -> Vec<Option<String>> {
     let mut left = free.iter().filter(|i| !list.contains(i));
@@ -162,7 +162,9 @@ pub fn moved_by(rules: &Rules<'_>, free: &[u32], list: &[u32]) -> Vec<Option<Str
                 return Some(format!("pinned to place {}", place + 1));
             }
             let Some(rank) = free.iter().position(|i| i == item) else {
-                return broken(list.to_vec(), place, *left.next()?);
+                let other = left.next();
+                let needed = rules.needed_by(list, place);
+                return needed.or_else(|| broken(list.to_vec(), place, *other?));
             };
             let ahead = &free[..rank];
             let later = (place + 1..list.len()).find(|&later| ahead.contains(&list[later]))?;
@@ -176,6 +178,7 @@ pub fn moved_by(rules: &Rules<'_>, free: &[u32], list: &[u32]) -> Vec<Option<Str
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lists::Quota;
 
     #[test]
     fn contributions_are_what_the_list_loses_and_the_summary_adds_up() {
@@ -250,6 +253,13 @@ mod tests {
         assert_eq!(reasons, [None, None, spaced, None]);
         let reasons = moved_by(&rules, &[0, 1, 2, 4], &[4, 0, 1, 3]);
         assert_eq!(reasons[3].as_deref(), Some("`category` (at most 2 in 3 places)"));
+        let label = "category 1".into();
+        let (value, min) = (Some(1), 2);
+        rules
+            .quota(Quota { label, attribute: category, value, min, max: None, window: None })
+            .unwrap();
+        let reasons = moved_by(&rules, &[0, 1, 2, 4], &[4, 0, 1, 3]);
+        assert_eq!(reasons[3].as_deref(), Some("`category 1` (at least 2)"));
         rules.price_band(&[9.0, 9.0, 1.0, 9.0, 9.0], 2.0..=f32::INFINITY).unwrap();
         let reasons = moved_by(&rules, &[4, 0, 2], &[4, 0, 1]);
         assert_eq!(reasons[2].as_deref(), Some("`price` (at least 2)"));

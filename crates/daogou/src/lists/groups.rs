@@ -26,18 +26,19 @@ pub(super) struct Bound {
 }
 
 impl Groups {
-    /// The groups that rules make of candidates for lists of `k`.
+    /// The groups that rules make of candidates for lists of `k`. What a window can hold in all bounds a number too; whether
+    /// some order holds to it is not said.
     ///
-    /// `None` where rules are more than exclusions and minima and maxima of one attribute, where a value of it is in
-    /// several categories that count (then numbers of categories and of values do not add up), where novelty is a
-    /// fraction, or where the table would be too large. O(N log N).
+    /// `None` where rules are more than exclusions and quotas of one attribute, where a value of it is in several
+    /// categories that count (then numbers of categories and of values do not add up), where novelty is a fraction, or
+    /// where the table would be too large. O(N log N).
     pub(super) fn of(
         rules: &Rules<'_>,
         candidates: &Candidates<'_>,
         objective: &Objective<'_>,
         k: usize,
     ) -> Option<Self> {
-        let quotas = rules.plain_quotas()?;
+        let quotas = rules.quotas_of_one_attribute()?;
         if !candidates.novelty_is_binary() {
             return None;
         }
@@ -70,7 +71,7 @@ impl Groups {
         let bound = |&(mix, value): &(usize, u32)| Bound {
             mix,
             min: limits(value).filter(|q| q.value.is_some()).map(|q| q.min).max().unwrap_or(0),
-            max: limits(value).filter_map(|q| q.max).min().unwrap_or(usize::MAX),
+            max: limits(value).map(|q| q.capacity(k)).min().unwrap_or(usize::MAX),
         };
         let mut of = vec![u32::MAX; candidates.len()];
         for i in allowed() {

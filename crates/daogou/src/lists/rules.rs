@@ -50,6 +50,13 @@ pub struct Window {
     pub places: usize,
 }
 
+impl Window {
+    /// No more than `max` in a row.
+    pub fn in_a_row(max: usize) -> Self {
+        Self { max, places: max.saturating_add(1) }
+    }
+}
+
 impl Quota {
     /// The rule and its numbers, for messages.
     fn describe(&self) -> String {
@@ -67,9 +74,10 @@ impl Quota {
     }
 
     /// The most items of a value that so many places can hold.
-    fn capacity(&self, places: usize) -> usize {
+    pub(super) fn capacity(&self, places: usize) -> usize {
         let window = self.window.map_or(usize::MAX, |window| {
-            places / window.places * window.max + (places % window.places).min(window.max)
+            let whole = (places / window.places).saturating_mul(window.max);
+            whole.saturating_add((places % window.places).min(window.max))
         });
         self.max.unwrap_or(usize::MAX).min(window)
     }
@@ -228,7 +236,7 @@ impl<'a> Rules<'a> {
             value: None,
             min: 0,
             max: None,
-            window: Some(Window { max, places: max + 1 }),
+            window: Some(Window::in_a_row(max)),
         })
     }
 
@@ -286,11 +294,22 @@ impl<'a> Rules<'a> {
         })
     }
 
-    /// The quotas, if there are some and rules are nothing but exclusions and minima and maxima of one attribute.
-    pub(super) fn plain_quotas(&self) -> Option<&[Quota]> {
+    /// The quotas, if there are some and rules are nothing but exclusions and quotas of one attribute.
+    pub(super) fn quotas_of_one_attribute(&self) -> Option<&[Quota]> {
         let first = self.quotas.first()?;
-        let plain = |quota: &Quota| quota.window.is_none() && quota.attribute == first.attribute;
-        (self.pins.is_empty() && self.quotas.iter().all(plain)).then_some(&self.quotas)
+        let same = |quota: &Quota| quota.attribute == first.attribute;
+        (self.pins.is_empty() && self.quotas.iter().all(same)).then_some(&self.quotas)
+    }
+
+    /// The first quota whose minimum a list would no longer meet without the item at a place, in words.
+    pub(super) fn needed_by(&self, list: &[u32], place: usize) -> Option<String> {
+        let needs = |quota: &&Quota| {
+            let counts = |&&i: &&u32| self.counted(quota, i).is_some();
+            quota.min > 0
+                && self.counted(quota, list[place]).is_some()
+                && list.iter().filter(counts).count() == quota.min
+        };
+        self.quotas.iter().find(needs).map(Quota::describe)
     }
 
     /// Values of an attribute, by candidate.
@@ -436,7 +455,8 @@ impl<'a> Rules<'a> {
                 return Err(Error::data(format!(
                     "rules {}: {places} places to fill, but the candidates that they allow fill {filled}",
                     names.join(", ")
-                )));
+                ))
+                .with_hint("ask for a shorter list, or allow more of each"));
             }
         }
         Ok(places)

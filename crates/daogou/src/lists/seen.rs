@@ -24,13 +24,13 @@ pub enum Seen {
 #[derive(Clone, Copy, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "expected \"allow\", \"exclude\" or a number of items")]
 enum Written {
-    Word(Word),
+    Word(SeenWord),
     AtMost(usize),
 }
 
 #[derive(Clone, Copy, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-enum Word {
+enum SeenWord {
     Allow,
     Exclude,
 }
@@ -38,8 +38,8 @@ enum Word {
 impl From<Written> for Seen {
     fn from(written: Written) -> Self {
         match written {
-            Written::Word(Word::Allow) => Self::Allow,
-            Written::Word(Word::Exclude) => Self::Exclude,
+            Written::Word(SeenWord::Allow) => Self::Allow,
+            Written::Word(SeenWord::Exclude) => Self::Exclude,
             Written::AtMost(max) => Self::AtMost(max),
         }
     }
@@ -48,8 +48,8 @@ impl From<Written> for Seen {
 impl From<Seen> for Written {
     fn from(policy: Seen) -> Self {
         match policy {
-            Seen::Allow => Self::Word(Word::Allow),
-            Seen::Exclude => Self::Word(Word::Exclude),
+            Seen::Allow => Self::Word(SeenWord::Allow),
+            Seen::Exclude => Self::Word(SeenWord::Exclude),
             Seen::AtMost(max) => Self::AtMost(max),
         }
     }

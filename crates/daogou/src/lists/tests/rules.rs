@@ -179,6 +179,34 @@ proptest! {
     }
 
     #[test]
+    fn exact_is_the_best_under_windows_where_the_best_numbers_can_be_put_in_order(
+        (drawn, book) in ruled(1..8)
+    ) {
+        let known = |&c: &u16| if c == u16::MAX { NO_VALUE } else { u32::from(c) };
+        let of = drawn.category.iter().map(known).collect();
+        let quotas = book.quotas.iter().map(|&(_, v, min, max, window)| (0, v, min, max, window));
+        let attributes = [of, book.attributes[1].clone()];
+        let book = Drawn { quotas: quotas.collect(), attributes, pins: Vec::new(), ..book };
+        let Some(rules) = book.rules() else { return Err(TestCaseError::reject("contradiction")) };
+        let (n, places) = (drawn.utility.len() as u32, book.places(drawn.k));
+        let lists = all_lists(n, places);
+        let allowed = |list: &&Vec<u32>| list.iter().all(|&i| !rules.is_forbidden(i));
+        let within = lists.iter().filter(allowed).filter(|list| rules.numbers_hold(list));
+        let most = within.map(|list| drawn.value(list)).reduce(f64::max);
+        let near = |list: &&Vec<u32>| most.is_some_and(|most| drawn.value(list) > most - 1e-9);
+        let mut best: Vec<Vec<u32>> =
+            lists.iter().filter(allowed).filter(|l| rules.numbers_hold(l)).filter(near).cloned().collect();
+        let ordered = best.iter().any(|list| book.hold(list));
+        best.iter_mut().for_each(|list| list.sort_unstable());
+        best.sort();
+        best.dedup();
+        prop_assume!(places > 0 && ordered && best.len() == 1);
+        let list = build(&drawn, &rules, &Exact).unwrap();
+        prop_assert!(book.hold(&list));
+        prop_assert!(drawn.value(&list) > most.unwrap() - 1e-9, "{list:?}, best {best:?}");
+    }
+
+    #[test]
     fn a_list_that_can_be_put_in_order_keeps_its_items((drawn, book) in ruled(1..7)) {
         let book = Drawn { forbidden: vec![false; drawn.utility.len()], ..book };
         let Some(rules) = book.rules() else { return Err(TestCaseError::reject("contradiction")) };
@@ -255,6 +283,13 @@ fn rules_do_what_they_are_for() {
     });
     // Three of a kind and one other cannot be more than two in a row; the order is the closest to falling utility.
     assert_eq!(spaced, [0, 1, 4, 2, 3]);
+    let loose = rules_with(&|rules| {
+        let category = rules.attribute(category.clone()).unwrap();
+        rules.spacing("category", category, usize::MAX).unwrap();
+        let window = Some(Window { max: usize::MAX, places: 2 });
+        rules.quota(phone(category, None, 0, Some(usize::MAX), window)).unwrap();
+    });
+    assert_eq!(loose, [0, 1, 2, 3, 4], "numbers beyond any list limit nothing");
     let mixed = rules_with(&|rules| {
         let category = rules.attribute(category.clone()).unwrap();
         rules.quota(phone(category, Some(0), 0, Some(2), None)).unwrap();
