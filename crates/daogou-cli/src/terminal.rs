@@ -74,9 +74,54 @@ pub(crate) fn fit(text: &str, columns: usize) -> String {
     out
 }
 
+/// Parts on as many lines of 80 columns as they need, each line indented; a part that is too long is broken at a space.
+pub(crate) fn wrapped(parts: &[String], separator: &str, indent: &str) -> String {
+    const COLUMNS: usize = 80;
+    let mut out = String::new();
+    let mut line = String::new();
+    let mut end = |line: &mut String| {
+        out.push_str(indent);
+        out.push_str(line.trim_end());
+        out.push('\n');
+        line.clear();
+    };
+    for (i, part) in parts.iter().enumerate() {
+        // What follows a part stays on its line.
+        let after = if i + 1 < parts.len() { width(separator.trim_end()) } else { 0 };
+        let columns = COLUMNS.saturating_sub(width(indent) + after);
+        let words: Vec<&str> =
+            if width(part) <= columns { vec![part] } else { part.split(' ').collect() };
+        let mut gap = if i == 0 { "" } else { separator };
+        for word in words {
+            if !line.is_empty() && width(&line) + width(gap) + width(word) > columns {
+                line.push_str(gap.trim_end());
+                end(&mut line);
+            }
+            line.push_str(if line.is_empty() { "" } else { gap });
+            line.push_str(word);
+            gap = " ";
+        }
+    }
+    end(&mut line);
+    out
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{fit, width};
+    use super::{fit, width, wrapped};
+
+    #[test]
+    fn parts_are_wrapped_at_eighty_columns() {
+        let parts: Vec<String> = (0..9).map(|i| format!("objective {i}")).collect();
+        let text = wrapped(&parts, " · ", "  ");
+        assert_eq!(text.lines().count(), 2);
+        assert!(text.lines().all(|line| line.starts_with("  objective") && width(line) <= 80));
+        assert_eq!(text.replace("\n  ", " ").trim(), parts.join(" · "));
+        let long = vec!["word ".repeat(30).trim().to_string()];
+        let text = wrapped(&long, ", ", "    ");
+        assert!(text.lines().count() == 2 && text.lines().all(|line| width(line) <= 80), "{text}");
+        assert_eq!(wrapped(&["a".into()], ", ", " "), " a\n");
+    }
 
     #[test]
     fn chinese_takes_two_columns() {

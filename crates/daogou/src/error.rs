@@ -116,6 +116,13 @@ impl Error {
         Self::Data { problem: problem.into(), hint: None }
     }
 
+    /// The same error, said of something: `request r1: …`. The hint stays, what kind of error it is does not.
+    #[must_use]
+    pub(crate) fn about(self, what: &str) -> Self {
+        let hint = self.hint().map(String::from);
+        Self::Data { problem: format!("{what}: {self}"), hint }
+    }
+
     /// The same error with a hint, for the variants that carry one.
     #[must_use]
     pub fn with_hint(mut self, text: impl Into<String>) -> Self {

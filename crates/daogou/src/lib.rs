@@ -1,12 +1,14 @@
 //! From a shop's log to a list: schema, data, models, training, metrics, lists.
 
 pub mod artifact;
+mod assortment;
 pub mod bench;
 pub mod calibrate;
 mod civil;
 pub mod data;
 pub mod error;
 pub mod evaluate;
+pub mod floors;
 pub mod importers;
 mod list_maker;
 pub mod lists;
@@ -17,6 +19,7 @@ pub mod predict;
 pub mod recommend;
 pub mod rerank;
 mod rows;
+mod rule_book;
 pub mod run;
 pub mod schema;
 pub mod score;

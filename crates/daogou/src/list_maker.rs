@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use daogou_nn::Team;
 
+use crate::assortment::ShopItems;
 use crate::calibrate::CalibratedForward;
 use crate::data::past::{Lookback, Shown};
 use crate::data::timeline::history_ends;
@@ -11,12 +12,14 @@ use crate::data::{
     Catalogue, Column, Dataset, FieldKind, Impressions, Requests, Seen, SideTable, Timelines,
 };
 use crate::lists::{
-    Candidates, Heads, ListBuilder, Objective, Scratch, Vectors, Weights, builder, utility_scale,
+    Candidates, Heads, ListBuilder, Objective, Rules, Scratch, Vectors, Weights, build_under,
+    builder, utility_scale,
 };
 use crate::metrics::distribution::log_softmax;
 use crate::models::{Level, Logits, Mode, Source};
+use crate::rule_book::RuleBook;
 use crate::run::{TrainedRun, sigmoid};
-use crate::schema::{Config, ListsConfig, Role, Side, TaskKind};
+use crate::schema::{Config, ListRules, ListsConfig, Role, Side, TaskKind};
 use crate::train::binary_index;
 use crate::{Error, Result};
 
@@ -83,6 +86,7 @@ pub(crate) struct ListMaker<'a> {
     seen: Vec<&'a Seen>,
     lookback: Lookback<'a>,
     forward: CalibratedForward<'a>,
+    book: RuleBook,
     requests: Requests,
     chunks: Vec<u32>,
     impressions: Impressions,
@@ -101,8 +105,17 @@ pub(crate) struct ListMaker<'a> {
 pub(crate) struct Workshop {
     utility: Vec<f32>,
     best: Vec<f32>,
+    /// The wanted mix after exploration.
+    mix: Vec<f32>,
     scratch: Scratch,
     list: Vec<u32>,
+}
+
+impl Workshop {
+    /// The list that was built last.
+    pub(crate) fn last(&self) -> &[u32] {
+        &self.list
+    }
 }
 
 /// What is known about every candidate of a visit, and what is wanted. Candidates are numbered in the order of `items`.
@@ -123,6 +136,8 @@ pub(crate) struct Scored<'m> {
     pub(crate) mix: &'m [f32],
     /// Wanted share of novel items; `None` without a novelty head.
     pub(crate) novelty: Option<f32>,
+    /// What every list holds to.
+    pub(crate) book: &'m RuleBook,
 }
 
 /// How a list is wished for.
@@ -134,6 +149,8 @@ pub(crate) struct Wish<'w> {
     /// The utility that one unit of the weights of diversity and novelty is worth ([`Weights::lambdas`]); `None`: that
     /// of a typical slot of this very list.
     pub(crate) scale: Option<f64>,
+    /// See [`ListsConfig::explore`].
+    pub(crate) explore: f64,
     pub(crate) builder: &'w dyn ListBuilder,
     pub(crate) config: &'w ListsConfig,
 }
@@ -141,7 +158,8 @@ pub(crate) struct Wish<'w> {
 impl<'w> Wish<'w> {
     /// As configured, but for the weights and the number of items.
     pub(crate) fn configured(config: &'w ListsConfig, weights: Weights, k: usize) -> Result<Self> {
-        Ok(Self { weights, k, scale: None, builder: builder(&config.builder)?, config })
+        let builder = builder(&config.builder)?;
+        Ok(Self { weights, k, scale: None, explore: config.explore, builder, config })
     }
 }
 
@@ -155,19 +173,38 @@ pub(crate) struct Made<'m> {
 }
 
 impl<'m> Scored<'m> {
-    /// The list that answers a wish; all candidates if there are fewer.
+    /// The rules that this visit's lists hold to; `None`: there are none.
     ///
     /// # Errors
     ///
-    /// Where a weighted objective has no head.
+    /// A price band without prices, quotas that contradict each other.
+    pub(crate) fn rules(&self) -> Result<Option<Rules<'m>>> {
+        self.book.rules(self.items.len(), self.heads.price, self.novel)
+    }
+
+    /// The list that answers a wish; all candidates that may be listed if there are fewer.
+    ///
+    /// # Errors
+    ///
+    /// Where a weighted objective has no head, or a rule cannot be met.
     pub(crate) fn list<'l>(self, wish: &Wish<'_>, workshop: &'l mut Workshop) -> Result<Made<'l>>
     where
         'm: 'l,
     {
         let k = wish.k.min(self.items.len());
-        let Workshop { utility, best, scratch, list } = workshop;
+        let Workshop { utility, best, mix, scratch, list } = workshop;
         wish.weights.utility(&self.heads, self.items.len(), utility)?;
-        let scale = wish.scale.unwrap_or_else(|| utility_scale(utility, k, best));
+        let rules = self.rules()?;
+        let scale = match (wish.scale, &rules) {
+            (Some(scale), _) => scale,
+            (None, None) => utility_scale(utility, k, best),
+            (None, Some(rules)) => {
+                // What may not be listed does not say what a slot is worth.
+                let may = |(i, u): (usize, &f32)| (!rules.is_forbidden(i as u32)).then_some(*u);
+                let allowed: Vec<f32> = utility.iter().enumerate().filter_map(may).collect();
+                utility_scale(&allowed, k, best)
+            }
+        };
         let (lambda_diversity, lambda_novelty) = wish.weights.lambdas(scale);
         let candidates = Candidates {
             utility,
@@ -176,26 +213,38 @@ impl<'m> Scored<'m> {
             tie_break: self.tie_break,
             vectors: self.vectors,
         };
-        let wanted_novelty = f64::from(self.novelty.unwrap_or(0.0)) + wish.config.novelty_margin;
+        let explore = wish.explore;
+        mix.clear();
+        let even = 1.0 / self.mix.len().max(1) as f64;
+        let explored = |&share: &f32| ((1.0 - explore) * f64::from(share) + explore * even) as f32;
+        mix.extend(self.mix.iter().map(explored));
+        let wanted = f64::from(self.novelty.unwrap_or(0.0)) + wish.config.novelty_margin;
+        let wanted_novelty = (1.0 - explore) * wanted + explore;
         let objective = Objective {
             k,
-            lambda_diversity: if self.mix.is_empty() { 0.0 } else { lambda_diversity },
+            lambda_diversity: if mix.is_empty() { 0.0 } else { lambda_diversity },
             lambda_novelty: if self.novelty.is_none() { 0.0 } else { lambda_novelty },
-            wanted_mix: self.mix,
+            wanted_mix: mix,
             wanted_novelty: wanted_novelty.clamp(0.0, 1.0),
             smoothing: wish.config.smoothing,
         };
-        wish.builder.build(&candidates, &objective, scratch, list)?;
+        match rules {
+            None => wish.builder.build(&candidates, &objective, scratch, list)?,
+            Some(rules) => {
+                build_under(&rules, wish.builder, &candidates, &objective, scratch, list)?;
+            }
+        }
         Ok(Made { list, scored: self, candidates, objective })
     }
 }
 
 impl<'a> ListMaker<'a> {
-    /// For lists of `items`: item rows, ascending. A person has seen an item where any of `seen` says so.
+    /// For lists of `items`: item rows, ascending, under the rules of the configuration. A person has seen an item where
+    /// any of `seen` says so.
     ///
     /// # Errors
     ///
-    /// Where there are no items.
+    /// Where there are no items, or a rule names what there is none of.
     pub(crate) fn new(
         run: &'a TrainedRun,
         shop: Shop<'a>,
@@ -203,10 +252,27 @@ impl<'a> ListMaker<'a> {
         items: Vec<u32>,
         threads: usize,
     ) -> Result<Self> {
+        Self::asked(run, shop, seen, items, threads, &ListRules::default())
+    }
+
+    /// The same, with rules of a request beside those of the configuration ([`ListRules::with`]).
+    pub(crate) fn asked(
+        run: &'a TrainedRun,
+        shop: Shop<'a>,
+        seen: Vec<&'a Seen>,
+        items: Vec<u32>,
+        threads: usize,
+        asked: &ListRules,
+    ) -> Result<Self> {
         debug_assert!(items.is_sorted());
         if items.is_empty() {
             return Err(Error::data("no item is left to show").with_hint("exclude fewer items"));
         }
+        let on_offer = ShopItems::of_run(run, (shop.items, shop.catalogue), &items);
+        let lists = &run.config.lists;
+        let mut book = RuleBook::new(&lists.rules().with(asked), &on_offer)?;
+        book.add_bonuses(&lists.bonuses, &on_offer)?;
+        book.add_floors(&lists.floors, run.exposure.prices(), &on_offer)?;
         let chunks = items.len().div_ceil(CHUNK);
         let of_items = |i: &u32| *i as usize;
         let catalogue = shop.catalogue;
@@ -218,6 +284,7 @@ impl<'a> ListMaker<'a> {
                 shop.items,
             ),
             forward: run.forward(threads),
+            book,
             requests: Requests {
                 offsets: (0..=chunks).map(|c| (c * CHUNK).min(items.len()) as u32).collect(),
                 ..Requests::default()
@@ -264,6 +331,8 @@ impl<'a> ListMaker<'a> {
         if let Some(task) = config.task_of(Role::Diversity) {
             mean_softmax(&logits[task], &mut self.log_mix, &mut self.mix);
         }
+        let end = self.requests.history_end.first().map_or(0, |&end| end as usize);
+        mix_in_session(self.shop, (visit, end), config.lists.session_mix, &mut self.mix);
         let novelty = config.task_of(Role::Novelty).map(|task| mean_sigmoid(&logits[task]));
         let of_role = |role| config.task_of(role).map(|task| self.probabilities[task].as_slice());
         Scored {
@@ -275,12 +344,13 @@ impl<'a> ListMaker<'a> {
                 click: of_role(Role::Click),
                 purchase: of_role(Role::Purchase),
                 price: (!self.price.is_empty()).then_some(self.price.as_slice()),
-                bonus: None,
+                bonus: self.book.bonus(),
             },
             vectors: Vectors::default(),
             probabilities: &self.probabilities,
             mix: &self.mix,
             novelty,
+            book: &self.book,
         }
     }
 
@@ -319,6 +389,14 @@ impl<'a> ListMaker<'a> {
     }
 }
 
+/// That a share of exploration is one.
+pub(crate) fn check_explore(explore: f64) -> Result<()> {
+    if (0.0..=1.0).contains(&explore) {
+        return Ok(());
+    }
+    Err(Error::config("lists.explore", format!("expected a share from 0 to 1, got {explore}")))
+}
+
 /// Values of some rows; none of an empty column.
 fn gathered<T: Copy>(values: &[T], rows: impl Iterator<Item = usize>) -> Vec<T> {
     if values.is_empty() { Vec::new() } else { rows.map(|row| values[row]).collect() }
@@ -340,6 +418,31 @@ fn mean_softmax(logits: &Logits, log: &mut Vec<f64>, mix: &mut Vec<f32>) {
     for row in rows.chunks_exact(logits.cols) {
         log_softmax(row, log);
         mix.iter_mut().zip(&*log).for_each(|(share, l)| *share += l.exp() as f32 / n);
+    }
+}
+
+/// Seconds before a visit in which events belong to the same session.
+const SESSION: i64 = 30 * 60;
+
+/// Moves a share of the wanted mix to the categories of what the person engaged with in this session: the last events
+/// before `end`, in the log's weights.
+fn mix_in_session(shop: Shop<'_>, (visit, end): (&Visit<'_>, usize), share: f64, mix: &mut [f32]) {
+    if share == 0.0 || mix.is_empty() {
+        return;
+    }
+    let (timelines, share) = (shop.timelines, share as f32);
+    let start = timelines.of(visit.user).start;
+    let events = (start..end).rev().take_while(|&e| visit.time - timelines.time[e] <= SESSION);
+    let known = events.filter_map(|e| {
+        let category = shop.catalogue.category.get(timelines.item[e] as usize)?;
+        (usize::from(*category) < mix.len())
+            .then_some((usize::from(*category), timelines.weight[e]))
+    });
+    let known: Vec<(usize, f32)> = known.collect();
+    let total: f32 = known.iter().map(|(_, weight)| weight).sum();
+    if total > 0.0 {
+        mix.iter_mut().for_each(|p| *p *= 1.0 - share);
+        known.iter().for_each(|(category, weight)| mix[*category] += share * weight / total);
     }
 }
 

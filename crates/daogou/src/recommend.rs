@@ -7,11 +7,11 @@ use serde::Serialize;
 
 use crate::data::{Column, Encoding, FieldKind};
 use crate::list_maker::{
-    ListMaker, Shop, Visit, Wish, Workshop, configured_weights, unknown_columns,
+    ListMaker, Shop, Visit, Wish, Workshop, check_explore, configured_weights, unknown_columns,
 };
-use crate::lists::{Contributions, ListSummary, Weights, explain};
+use crate::lists::{Contributions, ListSummary, Scratch, Weights, builder, explain, moved_by};
 use crate::run::TrainedRun;
-use crate::schema::{Side, TaskKind};
+use crate::schema::{ListRules, Side, TaskKind};
 use crate::{Error, Result};
 
 /// What is asked for.
@@ -23,10 +23,16 @@ pub struct Ask {
     pub k: Option<usize>,
     /// Weights of objectives; `None`: as configured.
     pub weights: Option<Weights>,
+    /// How far the list goes beyond what the person is predicted to want, from 0 to 1; `None`: as configured.
+    pub explore: Option<f64>,
     /// Values of context features, by feature name.
     pub context: BTreeMap<String, String>,
     /// External ids of items that must not be shown.
     pub exclude: Vec<String>,
+    /// Rules beside those of the configuration, see [`ListRules::with`].
+    pub rules: ListRules,
+    /// How the list is built; `None`: as configured.
+    pub builder: Option<String>,
     /// Unix time of the request: what is strictly earlier is the person's past; `None`: right after the log.
     pub time: Option<i64>,
 }
@@ -63,6 +69,20 @@ pub struct Item {
     pub heads: BTreeMap<String, f32>,
     /// What each objective gains from the item.
     pub contributions: Contributions,
+    /// Why it is here and not elsewhere.
+    pub reasons: Reasons,
+}
+
+/// What brought an item to its place, beside its own value.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Reasons {
+    /// The rule that gave it its place; `None`: no rule did.
+    pub moved_by: Option<String>,
+    /// Id of the item that the highest utilities would show in its stead; `None`: it is among these itself.
+    pub displaced: Option<String>,
+    /// Text for people of that item, where the log has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub displaced_title: Option<String>,
 }
 
 /// What is wanted.
@@ -78,7 +98,8 @@ pub struct Wanted {
 ///
 /// # Errors
 ///
-/// Where the ask names an unknown context feature or objective, or nothing is left to show.
+/// Where the ask names an unknown context feature, objective, builder, attribute, value or item, a rule cannot be met, or
+/// nothing is left to show.
 pub fn recommend(run: &TrainedRun, ask: &Ask, team: &mut Team) -> Result<Recommendation> {
     let (stored, config) = (&run.stored, &run.config);
     let user =
@@ -98,33 +119,57 @@ pub fn recommend(run: &TrainedRun, ask: &Ask, team: &mut Team) -> Result<Recomme
     let time = ask.time.unwrap_or(stored.last_time + 1);
     let context = context_columns(run, ask, time)?;
     let visit = Visit { user, time, context: (&context, 0) };
-    let mut maker = ListMaker::new(run, Shop::from(run), vec![&stored.seen], items, team.size())?;
-    let wish = Wish::configured(&config.lists, weights, k)?;
+    let seen = vec![&stored.seen];
+    let mut maker = ListMaker::asked(run, Shop::from(run), seen, items, team.size(), &ask.rules)?;
+    let mut wish = Wish::configured(&config.lists, weights, k)?;
+    if let Some(explore) = ask.explore {
+        check_explore(explore)?;
+        wish.explore = explore;
+    }
+    if let Some(name) = &ask.builder {
+        wish.builder = builder(name)?;
+    }
     let mut workshop = Workshop::default();
     let made = maker.score(&visit, team).list(&wish, &mut workshop)?;
     let scored = made.scored;
     let reasons = explain(made.list, &made.candidates, &made.objective, &weights, &scored.heads);
+    let moved = match scored.rules()? {
+        None => vec![None; made.list.len()],
+        Some(rules) => {
+            let (mut scratch, mut free) = (Scratch::default(), Vec::new());
+            wish.builder.build(&made.candidates, &made.objective, &mut scratch, &mut free)?;
+            moved_by(&rules, &free, made.list)
+        }
+    };
 
     let binary = || {
         let tasks = config.tasks.iter().zip(scored.probabilities);
         tasks.filter(|(task, _)| task.kind == TaskKind::Binary)
     };
     let categories = &stored.catalogue.categories;
+    let title = |item: usize| stored.catalogue.title.get(item).filter(|t| !t.is_empty()).cloned();
     let shown = made
         .list
         .iter()
         .zip(reasons.items)
-        .map(|(&candidate, contributions)| {
+        .zip(reasons.displaced.iter().zip(moved))
+        .map(|((&candidate, contributions), (displaced, moved_by))| {
             let candidate = candidate as usize;
             let item = scored.items[candidate] as usize;
+            let displaced = displaced.map(|other| scored.items[other as usize] as usize);
             let category = stored.catalogue.category.get(item).map(|&c| usize::from(c));
             Item {
                 item_id: stored.items.ids[item].clone(),
-                title: stored.catalogue.title.get(item).filter(|t| !t.is_empty()).cloned(),
+                title: title(item),
                 category: category.and_then(|c| categories.get(c)).cloned(),
                 score: made.candidates.utility[candidate],
                 heads: binary().map(|(task, p)| (task.name.clone(), p[candidate])).collect(),
                 contributions,
+                reasons: Reasons {
+                    moved_by,
+                    displaced: displaced.map(|item| stored.items.ids[item].clone()),
+                    displaced_title: displaced.and_then(title),
+                },
             }
         })
         .collect();

@@ -5,11 +5,16 @@ use std::path::Path;
 use rustc_hash::FxHashMap;
 
 use crate::artifact::write_atomic;
+use crate::assortment::{Assortment, no_such_value};
+use crate::lists::rules::NO_VALUE;
 use crate::lists::{
-    Candidates, Heads, ListBuilder, Objective, Scratch, Weights, builder, utility_scale,
+    Candidates, Heads, ListBuilder, Objective, Scratch, Seen, Weights, build_under, builder,
+    utility_scale,
 };
 use crate::metrics::diversity::UNKNOWN;
 use crate::rows::{Layout, Rows, header};
+use crate::rule_book::RuleBook;
+use crate::schema::ListRules;
 use crate::{Error, Result};
 
 /// How lists are made.
@@ -23,6 +28,9 @@ pub struct RerankOptions {
     pub weights: Weights,
     /// Wanted share of novel items.
     pub wanted_novelty: f64,
+    /// What every list holds to. Quotas count values of any column, the price band needs `price` and the policy for seen
+    /// items `novel`.
+    pub rules: ListRules,
 }
 
 /// What was read and written.
@@ -38,6 +46,31 @@ pub struct RerankSummary {
 struct Columns {
     names: Vec<String>,
     has_score: bool,
+    /// Columns that quotas count.
+    counted: Vec<Counted>,
+}
+
+/// A column of which a quota counts values.
+struct Counted {
+    column: usize,
+    /// Distinct values as they come first, and the number of each.
+    values: Vec<String>,
+    numbers: FxHashMap<String, u32>,
+}
+
+impl Counted {
+    /// Number of a cell's value.
+    fn number(&mut self, text: &str) -> u32 {
+        if text.is_empty() {
+            return NO_VALUE;
+        }
+        self.numbers.get(text).copied().unwrap_or_else(|| {
+            let next = self.values.len() as u32;
+            self.values.push(text.into());
+            self.numbers.insert(text.into(), next);
+            next
+        })
+    }
 }
 
 /// Candidates of one request.
@@ -52,6 +85,44 @@ struct Request {
     price: Vec<f32>,
     category: Vec<u16>,
     novel: Vec<f32>,
+    /// Values of every counted column.
+    counted: Vec<Vec<u32>>,
+}
+
+/// One request's candidates, as rules speak of them.
+struct Offer<'a> {
+    request: &'a Request,
+    columns: &'a Columns,
+}
+
+impl Offer<'_> {
+    fn counted(&self, of: &str) -> usize {
+        let all = &self.columns.counted;
+        let found = all.iter().position(|counted| self.columns.names[counted.column] == of);
+        found.expect("every column that a quota counts was asked of the header")
+    }
+}
+
+impl Assortment for Offer<'_> {
+    fn values(&self, _: &str, of: &str) -> Result<Vec<u32>> {
+        Ok(self.request.counted[self.counted(of)].clone())
+    }
+
+    fn value(&self, key: &str, of: &str, value: &str) -> Result<u32> {
+        let counted = &self.columns.counted[self.counted(of)];
+        counted
+            .numbers
+            .get(value)
+            .copied()
+            .ok_or_else(|| no_such_value(key, of, value, counted.values.iter().map(String::as_str)))
+    }
+
+    fn candidate(&self, key: &str, item: &str) -> Result<u32> {
+        let place = self.request.items.iter().position(|other| other == item);
+        place.map(|place| place as u32).ok_or_else(|| {
+            Error::config(key, format!("expected an item of the request, got `{item}`"))
+        })
+    }
 }
 
 /// Memory that is used again from request to request, and the last list.
@@ -63,13 +134,28 @@ struct Memory {
 }
 
 impl Columns {
-    fn of(path: &Path) -> Result<Self> {
+    fn of(path: &Path, rules: &ListRules) -> Result<Self> {
         const KNOWN: [&str; 9] = [
             "request", "item", "score", "click", "purchase", "price", "category", "novel", "title",
         ];
         let mut names = header(path, Layout::COMMAS)?;
-        names.retain(|name| KNOWN.contains(&name.as_str()));
+        let all = names.clone();
+        let is_counted = |name: &str| rules.quotas.iter().any(|quota| quota.of == name);
+        names.retain(|name| KNOWN.contains(&name.as_str()) || is_counted(name));
         let has = |name: &str| names.iter().any(|other| other == name);
+        let seen = rules.seen.is_some_and(|policy| policy != Seen::Allow);
+        let quotas = rules.quotas.iter().map(|quota| (quota.of.as_str(), "quotas"));
+        let others = [
+            rules.price.map(|_| ("price", "a price band")),
+            seen.then_some(("novel", "a policy for seen items")),
+        ];
+        for (needed, by) in quotas.chain(others.into_iter().flatten()) {
+            if !has(needed) {
+                let found = all.join(", ");
+                let problem = format!("expected a column `{needed}` for {by}, found {found}");
+                return Err(Error::file(path, problem));
+            }
+        }
         for needed in ["request", "item"] {
             if !has(needed) {
                 return Err(Error::file(path, format!("expected a column `{needed}`, got none")));
@@ -82,7 +168,13 @@ impl Columns {
                 format!("expected a column `score` or a column `click`, got {got}"),
             ));
         }
-        Ok(Self { has_score: has("score"), names })
+        let counted = (0..names.len()).filter(|&column| is_counted(&names[column]));
+        let counted = counted.map(|column| Counted {
+            column,
+            values: Vec::new(),
+            numbers: FxHashMap::default(),
+        });
+        Ok(Self { has_score: has("score"), counted: counted.collect(), names })
     }
 
     fn place(&self, name: &str) -> Option<usize> {
@@ -96,14 +188,15 @@ impl Columns {
 ///
 /// The wanted mix of a request is what its candidates promise: the shares of their utility by category, so that a list
 /// is calibrated to the scores (Steck 2018). Without categories diversity has no weight, without `novel` novelty has
-/// none. Ties break by item. The file is kept in memory.
+/// none. Ties break by item. Every list holds to the rules. The file is kept in memory.
 ///
-/// Errors: a missing column, no rows, a cell that is no number, an item twice in a request, what the builder refuses, by
-/// request.
+/// Errors: a missing column, no rows, a cell that is no number, an item twice in a request, what the builder refuses and
+/// rules that cannot be met, by request.
 pub fn rerank(input: &Path, output: &Path, options: &RerankOptions) -> Result<RerankSummary> {
     let builder = builder(&options.builder)?;
-    let columns = Columns::of(input)?;
-    let (requests, categories) = read(input, &columns)?;
+    options.rules.check()?;
+    let mut columns = Columns::of(input, &options.rules)?;
+    let (requests, categories) = read(input, &mut columns)?;
     if requests.is_empty() {
         return Err(Error::file(input, "has no rows: expected at least one below the header"));
     }
@@ -120,7 +213,7 @@ pub fn rerank(input: &Path, output: &Path, options: &RerankOptions) -> Result<Re
         summary.rows += request.items.len();
         request
             .build(&columns, options, builder, categories, &mut memory)
-            .map_err(|error| Error::data(format!("request `{}`: {error}", request.name)))?;
+            .map_err(|error| error.about(&format!("request `{}`", request.name)))?;
         for (position, &i) in memory.list.iter().enumerate() {
             let i = i as usize;
             let numbers = [(position + 1).to_string(), memory.utility[i].to_string()];
@@ -134,12 +227,14 @@ pub fn rerank(input: &Path, output: &Path, options: &RerankOptions) -> Result<Re
 }
 
 /// Requests as they come first, and the number of categories.
-fn read(input: &Path, columns: &Columns) -> Result<(Vec<Request>, usize)> {
+fn read(input: &Path, columns: &mut Columns) -> Result<(Vec<Request>, usize)> {
     let mut rows = Rows::open(input, Layout::COMMAS, &columns.names)?;
-    let place = |name: &str| columns.place(name);
+    let mut counted = std::mem::take(&mut columns.counted);
+    let columns_read = &*columns;
+    let place = |name: &str| columns_read.place(name);
     let known = |name: &str| place(name).expect("checked with the header");
     let (request, item) = (known("request"), known("item"));
-    let score = known(if columns.has_score { "score" } else { "click" });
+    let score = known(if columns_read.has_score { "score" } else { "click" });
     let mut requests: Vec<Request> = Vec::new();
     let mut by_name: FxHashMap<String, usize> = FxHashMap::default();
     let mut categories: FxHashMap<String, u16> = FxHashMap::default();
@@ -147,7 +242,8 @@ fn read(input: &Path, columns: &Columns) -> Result<(Vec<Request>, usize)> {
         let name = rows.id(request)?;
         let index = by_name.get(name).copied().unwrap_or_else(|| {
             by_name.insert(name.to_string(), requests.len());
-            requests.push(Request { name: name.to_string(), ..Request::default() });
+            let counted = vec![Vec::new(); counted.len()];
+            requests.push(Request { name: name.to_string(), counted, ..Request::default() });
             requests.len() - 1
         });
         let own = &mut requests[index];
@@ -165,6 +261,9 @@ fn read(input: &Path, columns: &Columns) -> Result<(Vec<Request>, usize)> {
         if let Some(column) = place("title") {
             own.titles.push(rows.text(column).to_string());
         }
+        for (values, counted) in own.counted.iter_mut().zip(&mut counted) {
+            values.push(counted.number(rows.text(counted.column)));
+        }
         if let Some(column) = place("category") {
             let text = rows.text(column);
             let next = categories.len();
@@ -181,6 +280,7 @@ fn read(input: &Path, columns: &Columns) -> Result<(Vec<Request>, usize)> {
             });
         }
     }
+    columns.counted = counted;
     Ok((requests, categories.len()))
 }
 
@@ -229,7 +329,11 @@ impl Request {
             wanted_novelty: options.wanted_novelty,
             smoothing: 0.01,
         };
-        builder.build(&candidates, &objective, scratch, list)
+        let book = RuleBook::new(&options.rules, &Offer { request: self, columns })?;
+        match book.rules(self.items.len(), some(&self.price), &self.novel)? {
+            None => builder.build(&candidates, &objective, scratch, list),
+            Some(rules) => build_under(&rules, builder, &candidates, &objective, scratch, list),
+        }
     }
 
     /// Rank of each item by its id, so that ties do not depend on the order of rows.
@@ -271,7 +375,13 @@ mod tests {
 
     fn options(builder: &str) -> RerankOptions {
         let weights = Weights { click: 1.0, diversity: 1.0, novelty: 1.0, ..Weights::default() };
-        RerankOptions { builder: builder.into(), k: 2, weights, wanted_novelty: 0.5 }
+        RerankOptions {
+            builder: builder.into(),
+            k: 2,
+            weights,
+            wanted_novelty: 0.5,
+            rules: ListRules::default(),
+        }
     }
 
     fn lists(text: &str, options: &RerankOptions) -> Result<String> {
@@ -307,12 +417,68 @@ mod tests {
     }
 
     #[test]
+    fn lists_hold_to_rules_by_the_columns_of_the_file() {
+        let scores = "request,item,score,category,brand,price,novel\n\
+                      r,a,0.9,phone,x,900,0\nr,b,0.8,phone,x,800,1\nr,c,0.7,case,y,,1\nr,d,0.6,case,,50,1\n";
+        let ruled = |rules: ListRules| -> Result<String> {
+            let text = lists(scores, &RerankOptions { rules, ..options("top_k") })?;
+            let items = text.lines().skip(1).map(|line| line.split(',').nth(2).unwrap());
+            Ok(items.collect())
+        };
+        let quota =
+            |text: &str| ListRules { quotas: vec![text.parse().unwrap()], ..ListRules::default() };
+        let pin =
+            |text: &str| ListRules { pins: vec![text.parse().unwrap()], ..ListRules::default() };
+        let price =
+            |text: &str| ListRules { price: Some(text.parse().unwrap()), ..ListRules::default() };
+        let seen = |policy| ListRules { seen: Some(policy), ..ListRules::default() };
+        for (rules, expected) in [
+            (ListRules::default(), "ab"),
+            (quota("brand:max=1"), "ac"),
+            (quota("brand=x:max=0"), "cd"),
+            (quota("category=case:min=1"), "ac"),
+            (quota("category:in_a_row=1"), "ac"),
+            (price("..850"), "bd"),
+            (pin("d@1"), "da"),
+            (seen(Seen::Exclude), "bc"),
+            (seen(Seen::AtMost(1)), "ab"),
+            (seen(Seen::Allow), "ab"),
+        ] {
+            assert_eq!(ruled(rules.clone()).unwrap(), expected, "{rules:?}");
+        }
+        for (rules, parts) in [
+            (quota("seller:max=1"), ["expected a column `seller` for quotas", "brand"]),
+            (quota("brand=z:max=1"), ["request `r`", "`brand`: expected one of x, y, got `z`"]),
+            (quota("brand=y:min=2"), ["request `r`", "rule `brand y` (at least 2): cannot be met"]),
+            (pin("e@1"), ["request `r`", "expected an item of the request, got `e`"]),
+            (pin("a@3"), ["request `r`", "pin of `a` at place 3: the list has 2 places"]),
+            (price("5000.."), ["request `r`", "all 4 candidates are excluded: 4 by `price`"]),
+        ] {
+            let message = ruled(rules).unwrap_err().to_string();
+            assert!(parts.iter().all(|part| message.contains(part)), "{message}");
+        }
+        let bare = "request,item,score\nr,a,0.9\n";
+        for (rules, part) in [
+            (
+                price("1.."),
+                "expected a column `price` for a price band, found request, item, score",
+            ),
+            (seen(Seen::Exclude), "expected a column `novel` for a policy for seen items"),
+        ] {
+            let refused = lists(bare, &RerankOptions { rules, ..options("auto") });
+            assert!(refused.unwrap_err().to_string().contains(part));
+        }
+    }
+
+    #[test]
     fn files_that_cannot_be_read_are_refused() {
         for (text, part) in [
             ("item,score\na,1\n", "expected a column `request`, got none"),
             ("request,item\nr,a\n", "expected a column `score` or a column `click`, got none"),
             ("request,item,score,click\nr,a,1,1\n", "got both"),
             ("request,item,score\nr,a,x\n", "column `score`"),
+            ("request,item,score\nr,a,NaN\n", "column `score`: expected a number, got `NaN`"),
+            ("request,item,score\n", "has no rows: expected at least one below the header"),
             (
                 "request,item,score\nr,a,1\nr,a,2\n",
                 "request `r`: expected each item once, got `a` twice",

@@ -13,6 +13,7 @@ use crate::evaluate::{
     EvaluateOptions, Evaluation, Predictions, Ranking, TaskScores, built_lists, effects, evaluate,
     ranking, reports,
 };
+use crate::floors::Exposure;
 use crate::list_maker::configured_weights;
 use crate::lists::{Heads, Weights};
 use crate::metrics::BootstrapOptions;
@@ -34,6 +35,8 @@ pub struct TrainedRun {
     pub parameters: Parameters,
     /// How what the heads say becomes probabilities; fitted on the validation split.
     pub calibrations: Calibrations,
+    /// What exposure floors cost; learned on the validation split.
+    pub exposure: Exposure,
     /// Users, items and how values become numbers.
     pub stored: Stored,
 }
@@ -51,17 +54,27 @@ fn tensors<'a>(network: &'a Network, parameters: &'a Parameters) -> Vec<TensorVi
 }
 
 impl TrainedRun {
-    /// A run from what training left, calibrated as `config` says: costs a forward pass over the validation split.
+    /// A run from what training left, calibrated as `config` says: costs a forward pass over the validation split, and
+    /// where there are exposure floors, lists of a sample of it ([`Exposure::learn`]).
     pub fn new(config: &Config, trained: Trained, data: &Dataset) -> Self {
         let mut run = Self {
             config: config.clone(),
             network: trained.network,
             parameters: trained.parameters,
             calibrations: Calibrations::default(),
+            exposure: Exposure::default(),
             stored: Stored::of(data, Shape::of(config, data)),
         };
         run.calibrate(data);
+        run.learn_exposure(data);
         run
+    }
+
+    /// Learns the prices of all exposure floors on the validation split of `data`, in place of what there was.
+    pub fn learn_exposure(&mut self, data: &Dataset) {
+        self.exposure = Exposure::default();
+        let mut team = Team::new(crate::train::threads(self.config.train.threads));
+        self.exposure = Exposure::learn(self, data, &mut team);
     }
 
     /// Fits the calibration of every head on the validation split of `data`, in place of what there was.
@@ -90,6 +103,7 @@ impl TrainedRun {
             Ok(())
         })?;
         self.calibrations.write(&mut run)?;
+        self.exposure.write(&mut run)?;
         run.model(tensors(&self.network, &self.parameters))?;
         run.finish(provenance)
     }
@@ -123,8 +137,9 @@ impl TrainedRun {
             }
         });
         let calibrations = Calibrations::read(&run)?;
+        let exposure = Exposure::read(&run)?;
         let manifest = run.manifest().clone();
-        Ok((Self { config, network, parameters, calibrations, stored }, manifest))
+        Ok((Self { config, network, parameters, calibrations, exposure, stored }, manifest))
     }
 
     /// The log that the run was trained on.
@@ -235,6 +250,7 @@ impl TrainedRun {
         let mut evaluation =
             evaluate(&self.config, data, requests, &predictions, &options.bootstrap)?;
         evaluation.notes.extend(self.calibrations.notes.iter().cloned());
+        evaluation.notes.extend(self.exposure.notes.iter().cloned());
         if !self.calibrations.is_identity() {
             let raw = self.answers(&self.logits(&source, &order, Mode::Evaluate, &mut team));
             let without = BootstrapOptions { replicates: 0, ..options.bootstrap };
@@ -253,7 +269,8 @@ impl TrainedRun {
                 }
             }
         }
-        evaluation.lists.built = built_lists(self, data, requests, (&weights, options), &mut team)?;
+        let built = built_lists(self, data, requests, (&weights, options), &mut team)?;
+        (evaluation.lists.built, evaluation.lists.floors) = (built.reports, built.floors);
         if let Some(lists) = evaluation.lists.built.get("model") {
             evaluation.notes.push(format!(
                 "lists were built for {} of {} requests, each from {} items",

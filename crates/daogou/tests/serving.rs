@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 
 use daogou::data::{Dataset, Seen, Timelines};
 use daogou::evaluate::{EvaluateOptions, Evaluation};
+use daogou::lists::Weights;
 use daogou::predict::PredictOptions;
 use daogou::recommend::{Ask, recommend};
 use daogou::run::TrainedRun;
@@ -94,6 +95,41 @@ fn what_is_later_than_the_request_does_not_change_its_list() {
     });
     shop.run.stored.seen = Seen::build(users.len() + 1, sights);
     assert_eq!(then, lists(&shop.run, Some(middle)));
+}
+
+#[test]
+fn the_session_and_exploration_move_what_is_aimed_at() {
+    let mut shop = shop(ModelKind::SharedBottom);
+    let mut team = Team::new(1);
+    let timelines = &shop.run.stored.timelines;
+    let user = (1..shop.run.stored.users.ids.len()).find(|&u| !timelines.of(u as u32).is_empty());
+    let user = user.expect("somebody clicked");
+    let event = timelines.of(user as u32).start;
+    let category = shop.run.stored.catalogue.category[timelines.item[event] as usize] as usize;
+    let name = shop.run.stored.catalogue.categories[category].clone();
+    let id = shop.run.stored.users.ids[user].clone();
+    let ask = Ask { user: id, time: Some(timelines.time[event] + 1), ..Ask::default() };
+    let before = recommend(&shop.run, &ask, &mut team).unwrap();
+    shop.run.config.lists.session_mix = 0.5;
+    let after = recommend(&shop.run, &ask, &mut team).unwrap();
+    // One event in the session: half of what is wanted moves to its category.
+    for (other, share) in &before.wanted.mix {
+        let moved = 0.5 * share + if *other == name { 0.5 } else { 0.0 };
+        assert!((after.wanted.mix[other] - moved).abs() < 1e-6, "{other}");
+    }
+    let later = Ask { time: ask.time.map(|time| time + 3600), ..ask.clone() };
+    let session = recommend(&shop.run, &later, &mut team).unwrap();
+    shop.run.config.lists.session_mix = 0.0;
+    assert_eq!(session, recommend(&shop.run, &later, &mut team).unwrap(), "another session");
+
+    let weights = Weights { click: 1.0, diversity: 50.0, ..Weights::default() };
+    let mut entropy = |explore: f64| {
+        let ask = Ask { explore: Some(explore), weights: Some(weights), ..ask.clone() };
+        recommend(&shop.run, &ask, &mut team).map(|list| list.list.entropy.unwrap())
+    };
+    assert!(entropy(1.0).unwrap() >= entropy(0.0).unwrap());
+    let message = entropy(1.5).unwrap_err().to_string();
+    assert!(message.contains("lists.explore") && message.contains("got 1.5"), "{message}");
 }
 
 #[test]

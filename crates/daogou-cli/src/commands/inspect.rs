@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
+use daogou::evaluate::table::floor_rows;
 use daogou::run::TrainedRun;
 
 use super::{Format, Outcome};
@@ -33,6 +34,7 @@ impl Inspect {
                 "dense_parameters": model.n_dense(),
                 "users": run.stored.users.ids.len() - 1,
                 "items": run.stored.items.ids.len() - 1,
+                "exposure": run.exposure,
             });
             print(&(serde_json::to_string_pretty(&json)? + "\n"))?;
             return Ok(Outcome::Done);
@@ -67,6 +69,7 @@ impl Inspect {
             let _ = writeln!(out, "  {name:<28}{rows:>10}{dim:>6}");
         }
         let _ = writeln!(out, "  {:<28}{:>10}", "dense parameters", model.n_dense());
+        floor_rows(&mut out, &run.exposure.floors);
         let _ = writeln!(out, "\nfiles");
         for (name, file) in &manifest.files {
             let _ = writeln!(out, "  {name:<28}{:>12} bytes  {}", file.bytes, &file.sha256[..12]);

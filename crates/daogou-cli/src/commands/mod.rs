@@ -11,6 +11,7 @@ mod pareto;
 mod predict;
 mod recommend;
 mod rerank;
+mod rule_flags;
 mod schema;
 mod simulate;
 mod train;

@@ -90,7 +90,8 @@ impl Pareto {
         let chosen = solution.as_ref().map_or(&sweep.points[sweep.knee], |found| &found.point);
         let shown = sweep.shown();
         let points = shown.iter().map(|&i| &sweep.points[i]).chain([chosen]);
-        let trials: Vec<Trial> = points.map(|point| Trial::own(point.weights)).collect();
+        let trials: Vec<Trial> =
+            points.map(|point| Trial::own(point.weights, point.explore)).collect();
         let test = on_test(&run, &data, &trials, (judge, &options), &mut team)?;
         match self.format {
             Format::Json => {
@@ -118,7 +119,11 @@ impl Pareto {
             }
             let measured =
                 chosen.values.iter().map(|(axis, value)| (axis.name().to_string(), value.mean));
-            let preset = Preset { weights: chosen.weights, measured: measured.collect() };
+            let preset = Preset {
+                weights: chosen.weights,
+                explore: chosen.explore,
+                measured: measured.collect(),
+            };
             presets.0.insert(name.clone(), preset);
             presets.write(&self.run)?;
             note(&format!(

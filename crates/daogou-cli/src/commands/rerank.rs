@@ -7,12 +7,13 @@ use daogou::lists::Weights;
 use daogou::rerank::{RerankOptions, rerank};
 
 use super::Outcome;
+use super::rule_flags::RuleFlags;
 use crate::terminal::note;
 
 /// Build lists from a file of scores, without a model
 ///
 /// Columns of the input: `request`, `item`, and `score`, or else `click` and, if there are any, `purchase` and `price`;
-/// further `category`, `novel` (0 or 1) and `title`.
+/// further `category`, `novel` (0 or 1) and `title`, and whatever column a quota counts.
 #[derive(Args)]
 pub(crate) struct Rerank {
     /// CSV, JSON lines or Parquet, one candidate per row
@@ -33,11 +34,14 @@ pub(crate) struct Rerank {
     /// Wanted share of novel items
     #[arg(long, default_value_t = 0.3)]
     wanted_novelty: f64,
+    #[command(flatten)]
+    rules: RuleFlags,
 }
 
 impl Rerank {
     pub(super) fn run(self) -> anyhow::Result<Outcome> {
         let options = RerankOptions {
+            rules: self.rules.rules()?,
             builder: self.builder,
             k: self.k,
             weights: self.objectives,

@@ -95,7 +95,8 @@ pub(super) fn trained(
     };
     let history = trained.history.clone();
     let run = TrainedRun::new(&config, trained, &data);
-    run.calibrations.notes.iter().for_each(|text| note(&format!("note: {text}")));
+    let notes = run.calibrations.notes.iter().chain(&run.exposure.notes);
+    notes.for_each(|text| note(&format!("note: {text}")));
     run.save(directory, &history, provenance)?;
     Ok((run, data))
 }

@@ -9,6 +9,7 @@ use daogou_nn::rng::{Rng, hash};
 use super::EvaluateOptions;
 use crate::Result;
 use crate::data::{Column, Dataset, FieldKind, Seen};
+use crate::floors::Floor;
 use crate::list_maker::{ListMaker, Made, Shop, Visit, Wish, Workshop};
 use crate::lists::{Candidates, ListBuilder, Objective, Scratch, TopK, Weights};
 use crate::metrics::novelty::Popularity;
@@ -22,6 +23,15 @@ const MOST_CANDIDATES: usize = 1_000_000;
 
 /// Lists built however large the catalogue is.
 const LEAST_LISTS: usize = 20;
+
+/// What was found on built lists.
+#[derive(Default)]
+pub(crate) struct Built {
+    /// By who made the lists.
+    pub(crate) reports: BTreeMap<String, ListReport>,
+    /// Exposure floors, with the shares of places that the model's lists reach.
+    pub(crate) floors: Vec<Floor>,
+}
 
 /// Reports on lists for a seeded sample of requests, by who made the lists:
 ///
@@ -48,11 +58,11 @@ pub(crate) fn built_lists(
     requests: &Range<usize>,
     (weights, options): (&Weights, &EvaluateOptions),
     team: &mut Team,
-) -> Result<BTreeMap<String, ListReport>> {
+) -> Result<Built> {
     let items: Vec<u32> = (1..run.stored.items.ids.len() as u32).collect();
     // A list of the only item there is says nothing.
     if items.len() < 2 || options.lists == 0 {
-        return Ok(BTreeMap::new());
+        return Ok(Built::default());
     }
     let bootstrap = &options.bootstrap;
     let sample = sample(requests, items.len(), (options.lists, bootstrap.seed));
@@ -78,12 +88,23 @@ pub(crate) fn built_lists(
     let mut tallies: BTreeMap<&str, ListTally<'_>> = BTreeMap::new();
     let mut top = TopClicks::default();
     let (mut shown, mut unseen, mut order) = (Vec::new(), Vec::new(), Vec::new());
+    let mut places = 0;
+    let mut of_floors = vec![0; run.exposure.floors.len()];
     for &r in &sample {
         let user = data.requests.user[r];
         // Without time nothing is known to be earlier than anything else.
         let time = data.requests.time.get(r).copied();
         let visit = Visit { user, time: time.unwrap_or(0), context: (&data.requests.columns, r) };
-        let made = maker.score(&visit, team).list(&wish, &mut workshop)?;
+        let made = maker.score(&visit, team).list(&wish, &mut workshop).map_err(|error| {
+            let user = run.stored.users.ids.get(user as usize).filter(|id| !id.is_empty());
+            error.about(&format!("list of {}", user.map_or("a newcomer", String::as_str)))
+        })?;
+        let book = made.scored.book;
+        places += made.list.len();
+        for (count, &(attribute, value)) in of_floors.iter_mut().zip(book.floors()) {
+            let of = book.values(attribute);
+            *count += made.list.iter().filter(|&&i| of[i as usize] == value).count();
+        }
         let item_of = |&candidate: &u32| made.scored.items[candidate as usize];
         let mut add = |who: &'static str, items: &[u32]| {
             unseen.clear();
@@ -124,10 +145,15 @@ pub(crate) fn built_lists(
     let report = |(who, tally): (&str, ListTally<'_>)| {
         (who.to_string(), tally.report(if who == "model" { bootstrap } else { &without }))
     };
-    Ok(tallies.into_iter().map(report).collect())
+    let reached = |count: usize| (places > 0).then(|| count as f64 / places as f64);
+    let floors = run.exposure.floors.iter().zip(of_floors);
+    Ok(Built {
+        reports: tallies.into_iter().map(report).collect(),
+        floors: floors.map(|(f, count)| Floor { reached: reached(count), ..f.clone() }).collect(),
+    })
 }
 
-/// Requests to build lists for: drawn without replacement, then in their own order.
+/// Requests to build lists for: drawn without replacement, then in their own order; at most about a million candidates.
 pub(crate) fn sample(
     requests: &Range<usize>,
     items: usize,

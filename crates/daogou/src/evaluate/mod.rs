@@ -19,6 +19,7 @@ pub use lists::{Ranking, ranking};
 
 use crate::Result;
 use crate::data::{Dataset, RequestTarget};
+use crate::floors::Floor;
 use crate::metrics::logloss::sigmoid;
 use crate::metrics::{
     BinaryInput, BinaryReport, BootstrapOptions, DistributionInput, DistributionReport, ListReport,
@@ -111,6 +112,9 @@ pub struct Lists {
     /// lists of the same requests.
     #[serde(default)]
     pub built: BTreeMap<String, ListReport>,
+    /// Exposure floors, with the shares of places that the model's built lists reach.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub floors: Vec<Floor>,
 }
 
 /// Measures predictions on a range of requests, beside baselines fitted on the training split. Baselines have no

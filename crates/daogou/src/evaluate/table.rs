@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::{CalibrationEffect, Evaluation, TaskReport};
+use crate::floors::Floor;
 use crate::metrics::{BinaryReport, Intervals, ListReport};
 
 fn number(value: Option<f64>, digits: usize) -> String {
@@ -119,6 +120,28 @@ fn built_rows(out: &mut String, built: &BTreeMap<String, ListReport>) {
     }
 }
 
+/// Exposure floors: what was asked for, what lists reach, at which price. Public for whoever shows a run.
+pub fn floor_rows(out: &mut String, floors: &[Floor]) {
+    if floors.is_empty() {
+        return;
+    }
+    let _ = writeln!(
+        out,
+        "\n  {:<36}{:>11}{:>11}{:>18}",
+        "exposure floor", "least %", "reached %", "price (utility)"
+    );
+    for f in floors {
+        let name: String = format!("{} {}", f.of, f.value).chars().take(35).collect();
+        let _ = writeln!(
+            out,
+            "  {name:<36}{:>11.2}{:>11}{:>18.5}",
+            100.0 * f.share,
+            number(f.reached.map(|share| 100.0 * share), 2),
+            f.price
+        );
+    }
+}
+
 /// A note, broken between words to stay within 80 columns.
 fn note_lines(out: &mut String, note: &str) {
     let mut line = String::from("\n  note:");
@@ -228,6 +251,7 @@ pub fn table(evaluation: &Evaluation) -> String {
         }
     }
     built_rows(&mut out, &evaluation.lists.built);
+    floor_rows(&mut out, &evaluation.lists.floors);
     for note in &evaluation.notes {
         note_lines(&mut out, note);
     }

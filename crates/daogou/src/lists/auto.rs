@@ -21,6 +21,11 @@ impl ListBuilder for Auto {
         true
     }
 
+    fn finds_best(&self, candidates: &Candidates<'_>, objective: &Objective<'_>) -> bool {
+        let binary = !objective.novelty_counts() || candidates.novelty_is_binary();
+        binary && objective.k.min(candidates.len()) <= Self::LONGEST_EXACT
+    }
+
     fn build(
         &self,
         candidates: &Candidates<'_>,
@@ -28,8 +33,7 @@ impl ListBuilder for Auto {
         scratch: &mut Scratch,
         list: &mut Vec<u32>,
     ) -> Result<()> {
-        let binary = !objective.novelty_counts() || candidates.novelty_is_binary();
-        if binary && objective.k.min(candidates.len()) <= Self::LONGEST_EXACT {
+        if self.finds_best(candidates, objective) {
             Exact.build(candidates, objective, scratch, list)
         } else {
             GreedySwap.build(candidates, objective, scratch, list)

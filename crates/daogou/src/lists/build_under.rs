@@ -1,6 +1,8 @@
 //! Making any builder hold to rules.
 
+use super::exact::best_within;
 use super::greedy_swap::best_exchange;
+use super::groups::Groups;
 use super::rules::EMPTY;
 use super::{Candidates, GreedySwap, ListBuilder, Objective, Rules, Scratch, Vectors};
 use crate::{Error, Result};
@@ -16,6 +18,10 @@ const TRIES: usize = 20_000;
 /// choice first and then by utility, going back where nothing fits. For builders that maximise F(S), exchanges of one
 /// item that hold to the rules and raise F(S) follow; the list need not be the best one under the rules. Last, items
 /// change places where that brings the order closer to falling utility.
+///
+/// Where the builder finds the best list without rules, and rules are exclusions, minima and maxima of categories, or of
+/// another attribute while diversity has no weight, the list is the best one under the rules. So it is with windows too if
+/// the best items under the numbers that windows can hold have an order that holds to them.
 ///
 /// The search is complete: a list is found if there is one, short of 20,000 tries. Candidates that are alike to all
 /// quotas are tried once per place. Without rules this is the builder alone.
@@ -38,14 +44,15 @@ pub fn build_under(
     if rules.broken(list).is_none() {
         return Ok(());
     }
-    let pins_listed = rules.pins().iter().all(|pin| list.contains(&pin.candidate));
-    if pins_listed && rules.numbers_hold(list) {
-        let mut ordered = Search::new(rules, list, places);
-        if ordered.start().is_ok() && ordered.fill(0) {
-            *list = ordered.list;
-            order_by_utility(rules, candidates, list);
-            return Ok(());
-        }
+    if put_in_order(rules, candidates, places, list) {
+        return Ok(());
+    }
+    if builder.finds_best(candidates, objective)
+        && let Some(groups) = Groups::of(rules, candidates, objective, places)
+        && best_within(&groups, candidates, objective, places, scratch, list)
+        && (rules.broken(list).is_none() || put_in_order(rules, candidates, places, list))
+    {
+        return Ok(());
     }
     let mut others: Vec<u32> = (0..candidates.len() as u32)
         .filter(|&i| !rules.is_forbidden(i) && !list.contains(&i))
@@ -63,6 +70,27 @@ pub fn build_under(
     }
     order_by_utility(rules, candidates, list);
     Ok(())
+}
+
+/// Gives a list's items the order that holds to the rules and is closest to falling utility; `false`: there is none, and
+/// nothing has changed.
+fn put_in_order(
+    rules: &Rules<'_>,
+    candidates: &Candidates<'_>,
+    places: usize,
+    list: &mut Vec<u32>,
+) -> bool {
+    let pins_listed = rules.pins().iter().all(|pin| list.contains(&pin.candidate));
+    if !pins_listed || !rules.numbers_hold(list) {
+        return false;
+    }
+    let mut ordered = Search::new(rules, list, places);
+    if ordered.start().is_err() || !ordered.fill(0) {
+        return false;
+    }
+    *list = ordered.list;
+    order_by_utility(rules, candidates, list);
+    true
 }
 
 /// The builder's list of the candidates that are not forbidden.
@@ -138,9 +166,9 @@ impl<'a> Search<'a> {
         for pin in self.rules.pins() {
             if let Some(quota) = self.rules.misfit(&self.list, pin.place) {
                 return Err(Error::data(format!(
-                    "rule {}: the pins break it, that of candidate {} at place {} for one",
+                    "rule {}: the pins break it, that of {} at place {} for one",
                     self.rules.describe(quota),
-                    pin.candidate,
+                    pin.label,
                     pin.place + 1
                 )));
             }

@@ -15,6 +15,12 @@ pub trait ListBuilder: Send + Sync {
         false
     }
 
+    /// Whether what it builds of these candidates is the list of highest F(S), however F is found.
+    fn finds_best(&self, candidates: &Candidates<'_>, objective: &Objective<'_>) -> bool {
+        let _ = (candidates, objective);
+        false
+    }
+
     /// Puts up to K candidates into `list`, in the order to show them: falling utility, ties by lower
     /// [`Candidates::tie_break`]. All candidates if there are fewer than K.
     ///

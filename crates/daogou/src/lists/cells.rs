@@ -27,15 +27,23 @@ impl Cells {
         objective: &Objective<'_>,
         by_novelty: bool,
     ) {
-        let cell_of = |candidate: u32| {
+        self.fill_by(candidates.len() as u32, objective.groups(), |candidate| {
             let novel = by_novelty && candidates.novel(candidate) > 0.0;
-            2 * objective.group_of(candidates.category(candidate)) + usize::from(novel)
-        };
-        let n = candidates.len() as u32;
+            Some(2 * objective.group_of(candidates.category(candidate)) + usize::from(novel))
+        });
+    }
+
+    /// The same with novel and other candidates of other groups; those that have no cell are left out.
+    pub(super) fn fill_by(
+        &mut self,
+        n: u32,
+        groups: usize,
+        cell_of: impl Fn(u32) -> Option<usize>,
+    ) {
         self.ranges.clear();
-        self.ranges.resize(2 * objective.groups(), Range::default());
-        for candidate in 0..n {
-            self.ranges[cell_of(candidate)].end += 1;
+        self.ranges.resize(2 * groups, Range::default());
+        for cell in (0..n).filter_map(&cell_of) {
+            self.ranges[cell].end += 1;
         }
         let mut start = 0;
         for range in &mut self.ranges {
@@ -44,9 +52,10 @@ impl Cells {
             start += size;
         }
         self.members.clear();
-        self.members.resize(n as usize, 0);
+        self.members.resize(start as usize, 0);
         for candidate in 0..n {
-            let range = &mut self.ranges[cell_of(candidate)];
+            let Some(cell) = cell_of(candidate) else { continue };
+            let range = &mut self.ranges[cell];
             self.members[range.end as usize] = candidate;
             range.end += 1;
         }

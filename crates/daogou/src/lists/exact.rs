@@ -2,6 +2,7 @@
 
 use super::calibration::Calibration;
 use super::cells::Cells;
+use super::groups::{Bound, Groups};
 use super::{Candidates, Greedy, ListBuilder, Objective, Scratch};
 use crate::{Error, Result};
 
@@ -83,6 +84,10 @@ impl ListBuilder for Exact {
         true
     }
 
+    fn finds_best(&self, _: &Candidates<'_>, _: &Objective<'_>) -> bool {
+        true
+    }
+
     fn build(
         &self,
         candidates: &Candidates<'_>,
@@ -99,12 +104,38 @@ impl ListBuilder for Exact {
         let k = objective.k.min(candidates.len());
         let Scratch { cells, calibration, table, .. } = scratch;
         table.fill(candidates, objective, k, cells, calibration);
-        let value = |novel: usize| table.best(novel) + objective.novelty_term(novel as f64);
-        let best = (0..=k).reduce(|a, b| if value(b) > value(a) { b } else { a });
-        table.trace(best.unwrap_or(0), cells, calibration, list);
+        table.trace(table.most_valuable(objective), cells, calibration, list);
         list.sort_unstable_by(|&a, &b| candidates.by_utility(a, b));
         Ok(())
     }
+}
+
+/// The list of `k` of highest value among those whose numbers are within bounds; `false`: there is none.
+///
+/// Bounds only narrow the choices of each category in the table of [`Exact`], so the list is the best one.
+pub(super) fn best_within(
+    groups: &Groups,
+    candidates: &Candidates<'_>,
+    objective: &Objective<'_>,
+    k: usize,
+    scratch: &mut Scratch,
+    list: &mut Vec<u32>,
+) -> bool {
+    let Scratch { cells, calibration, table, .. } = scratch;
+    cells.fill_by(candidates.len() as u32, groups.bounds().len(), |i| {
+        groups.group(i).map(|group| 2 * group + usize::from(candidates.novel(i) > 0.0))
+    });
+    table.groups.clear();
+    table.groups.extend_from_slice(groups.bounds());
+    table.fill_cells(candidates, objective, k, cells, calibration);
+    let novel = table.most_valuable(objective);
+    if table.best(novel) == f64::NEG_INFINITY {
+        return false;
+    }
+    list.clear();
+    table.trace(novel, cells, calibration, list);
+    list.sort_unstable_by(|&a, &b| candidates.by_utility(a, b));
+    true
 }
 
 /// `f_g[k][v]` for every group `g`. Choices are not stored: going back, a value is recognised by computing it again.
@@ -114,7 +145,8 @@ pub(super) struct Table {
     values: Vec<f64>,
     /// `P`: one row per cell, for 0 to K items.
     prefix: Vec<f64>,
-    groups: usize,
+    /// Without rules: the groups of the calibration term, any number of each.
+    groups: Vec<Bound>,
     /// K + 1.
     width: usize,
 }
@@ -130,9 +162,24 @@ impl Table {
         calibration: &mut Calibration,
     ) {
         cells.fill(candidates, objective, true);
+        self.groups.clear();
+        let any = |mix| Bound { mix, min: 0, max: usize::MAX };
+        self.groups.extend((0..objective.groups()).map(any));
+        self.fill_cells(candidates, objective, k, cells, calibration);
+    }
+
+    /// The same for groups and cells that are there.
+    fn fill_cells(
+        &mut self,
+        candidates: &Candidates<'_>,
+        objective: &Objective<'_>,
+        k: usize,
+        cells: &mut Cells,
+        calibration: &mut Calibration,
+    ) {
         cells.keep_best(k, candidates);
         calibration.fill(objective, k);
-        (self.groups, self.width) = (objective.groups(), k + 1);
+        self.width = k + 1;
         self.prefix.clear();
         for cell in 0..cells.len() {
             let mut sum = 0.0;
@@ -145,13 +192,13 @@ impl Table {
         }
         let plane = self.width * self.width;
         self.values.clear();
-        self.values.resize((self.groups + 1) * plane, f64::NEG_INFINITY);
+        self.values.resize((self.groups.len() + 1) * plane, f64::NEG_INFINITY);
         self.values[0] = 0.0;
         // Size of the largest set so far: beyond it all is impossible.
         let mut most = 0;
-        for group in 0..self.groups {
+        for group in 0..self.groups.len() {
             let sizes = [0, 1].map(|novel| cells.members(2 * group + novel).len());
-            self.extend(group, sizes, most, calibration.of(group));
+            self.extend(group, sizes, most, calibration.of(self.groups[group].mix));
             most = (most + sizes[0] + sizes[1]).min(k);
         }
     }
@@ -166,8 +213,9 @@ impl Table {
     /// Plane `group + 1` from plane `group`, whose sets have up to `most` items.
     fn extend(&mut self, group: usize, sizes: [usize; 2], most: usize, calibration: &[f64]) {
         let (k, plane) = (self.width - 1, self.width * self.width);
-        for novel in 0..=sizes[1].min(k) {
-            for old in 0..=sizes[0].min(k - novel) {
+        let Bound { min, max, .. } = self.groups[group];
+        for novel in 0..=sizes[1].min(k).min(max) {
+            for old in min.saturating_sub(novel)..=sizes[0].min(k - novel).min(max - novel) {
                 let added = old + novel;
                 let worth = self.worth(group, old, novel, calibration);
                 let (before, after) = self.values.split_at_mut((group + 1) * plane);
@@ -190,20 +238,29 @@ impl Table {
 
     /// Value of the best set of K with this many novel items, −∞ if there is none.
     fn best(&self, novel: usize) -> f64 {
-        self.at(self.groups, self.width - 1, novel)
+        self.at(self.groups.len(), self.width - 1, novel)
+    }
+
+    /// The number of novel items of the best set of K; of equal ones the smaller.
+    fn most_valuable(&self, objective: &Objective<'_>) -> usize {
+        let value = |novel: usize| self.best(novel) + objective.novelty_term(novel as f64);
+        (1..self.width).fold(0, |best, novel| if value(novel) > value(best) { novel } else { best })
     }
 
     /// Appends the set behind [`Table::best`], in no particular order.
     fn trace(&self, novel: usize, cells: &Cells, calibration: &Calibration, list: &mut Vec<u32>) {
         let (mut size, mut left) = (self.width - 1, novel);
-        for group in (0..self.groups).rev() {
+        for group in (0..self.groups.len()).rev() {
+            let Bound { mix, min, max } = self.groups[group];
             let [olds, novels] = [0, 1].map(|novel| cells.members(2 * group + novel));
             let value = self.at(group + 1, size, left);
-            let mut choices = (0..=novels.len().min(left))
-                .flat_map(|novel| (0..=olds.len().min(size - novel)).map(move |old| (old, novel)));
+            let mut choices = (0..=novels.len().min(left).min(max)).flat_map(|novel| {
+                let most = olds.len().min(size - novel).min(max - novel);
+                (min.saturating_sub(novel)..=most).map(move |old| (old, novel))
+            });
             let (old, novel) = choices
                 .find(|&(old, novel)| {
-                    let worth = self.worth(group, old, novel, calibration.of(group));
+                    let worth = self.worth(group, old, novel, calibration.of(mix));
                     self.at(group, size - old - novel, left - novel) + worth == value
                 })
                 .expect("every value of the table is the sum that it was made from");

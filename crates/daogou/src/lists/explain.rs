@@ -143,23 +143,34 @@ fn displaced(list: &[u32], candidates: &Candidates<'_>) -> Vec<Option<u32>> {
         .collect()
 }
 
-/// For each item of a list that holds to rules, the rule that gave it its place, in words: the one that the list would
-/// break with the item that `free`, the builder's list without rules, has in its stead. `None` for an item that `free`
-/// has as well and that has no pin.
+/// For each item of a list that holds to rules, the rule that gave it its place, in words. `free` is the builder's list
+/// without rules.
+///
+/// Of an item that `free` does not have, it is the minimum that would not be met without the item, or else the rule that
+/// the list would break, or that would keep out, what `free` has in its stead. Of one that `free` has but behind an item that comes later here, it is the rule that the list would
+/// break if the two changed places. `None` for all others without a pin. O(K² · cost of [`Rules::broken`]).
 pub fn moved_by(rules: &Rules<'_>, free: &[u32], list: &[u32]) -> Vec<Option<String>> {
     let mut left = free.iter().filter(|i| !list.contains(i));
+    let broken = |mut other: Vec<u32>, place: usize, item: u32| {
+        other[place] = item;
+        rules.ground(item).map_or_else(|| rules.broken(&other), |ground| Some(ground.into()))
+    };
     list.iter()
         .enumerate()
         .map(|(place, item)| {
             if rules.pins().iter().any(|pin| pin.candidate == *item) {
                 return Some(format!("pinned to place {}", place + 1));
             }
-            if free.contains(item) {
-                return None;
-            }
+            let Some(rank) = free.iter().position(|i| i == item) else {
+                let other = left.next();
+                let needed = rules.needed_by(list, place);
+                return needed.or_else(|| broken(list.to_vec(), place, *other?));
+            };
+            let ahead = &free[..rank];
+            let later = (place + 1..list.len()).find(|&later| ahead.contains(&list[later]))?;
             let mut other = list.to_vec();
-            other[place] = *left.next()?;
-            rules.broken(&other)
+            other[later] = *item;
+            broken(other, place, list[later])
         })
         .collect()
 }
@@ -167,6 +178,7 @@ pub fn moved_by(rules: &Rules<'_>, free: &[u32], list: &[u32]) -> Vec<Option<Str
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lists::Quota;
 
     #[test]
     fn contributions_are_what_the_list_loses_and_the_summary_adds_up() {
@@ -235,8 +247,22 @@ mod tests {
         rules.pin(4, 0);
         let reasons = moved_by(&rules, &[0, 1, 2], &[4, 0, 1]);
         assert_eq!(reasons, [Some("pinned to place 1".into()), None, None]);
+        // Three of a kind would stand in a row: 3 comes before 2, which is worth more.
+        let reasons = moved_by(&rules, &[0, 1, 2, 3], &[0, 1, 3, 2]);
+        let spaced = Some("`category` (at most 2 in 3 places)".into());
+        assert_eq!(reasons, [None, None, spaced, None]);
         let reasons = moved_by(&rules, &[0, 1, 2, 4], &[4, 0, 1, 3]);
         assert_eq!(reasons[3].as_deref(), Some("`category` (at most 2 in 3 places)"));
+        let label = "category 1".into();
+        let (value, min) = (Some(1), 2);
+        rules
+            .quota(Quota { label, attribute: category, value, min, max: None, window: None })
+            .unwrap();
+        let reasons = moved_by(&rules, &[0, 1, 2, 4], &[4, 0, 1, 3]);
+        assert_eq!(reasons[3].as_deref(), Some("`category 1` (at least 2)"));
+        rules.price_band(&[9.0, 9.0, 1.0, 9.0, 9.0], 2.0..=f32::INFINITY).unwrap();
+        let reasons = moved_by(&rules, &[4, 0, 2], &[4, 0, 1]);
+        assert_eq!(reasons[2].as_deref(), Some("`price` (at least 2)"));
     }
 
     #[test]

@@ -47,6 +47,13 @@ impl ExposureFloors {
         Ok(Self { prices: vec![0.0; floors.len()], floors, rate })
     }
 
+    /// The same floors, going on from prices that were learned before.
+    pub fn starting_at(mut self, prices: &[f64]) -> Self {
+        debug_assert_eq!(prices.len(), self.prices.len());
+        self.prices.copy_from_slice(prices);
+        self
+    }
+
     /// `μ_g` of every group, in units of utility.
     pub fn prices(&self) -> &[f64] {
         &self.prices

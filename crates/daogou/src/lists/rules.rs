@@ -7,7 +7,10 @@
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
 
-use super::Candidates;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Candidates, Seen};
 use crate::{Error, Result};
 
 /// The value of an attribute that a candidate does not have; quotas never count it.
@@ -38,12 +41,20 @@ pub struct Quota {
 }
 
 /// At most `max` in any `places` successive places. No more than m in a row is m in m + 1 places.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Window {
     /// At most so many.
     pub max: usize,
     /// In so many places.
     pub places: usize,
+}
+
+impl Window {
+    /// No more than `max` in a row.
+    pub fn in_a_row(max: usize) -> Self {
+        Self { max, places: max.saturating_add(1) }
+    }
 }
 
 impl Quota {
@@ -63,39 +74,33 @@ impl Quota {
     }
 
     /// The most items of a value that so many places can hold.
-    fn capacity(&self, places: usize) -> usize {
+    pub(super) fn capacity(&self, places: usize) -> usize {
         let window = self.window.map_or(usize::MAX, |window| {
-            places / window.places * window.max + (places % window.places).min(window.max)
+            let whole = (places / window.places).saturating_mul(window.max);
+            whole.saturating_add((places % window.places).min(window.max))
         });
         self.max.unwrap_or(usize::MAX).min(window)
     }
 }
 
 /// A candidate that has a place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pin {
+    /// What people call the candidate.
+    pub label: String,
     /// The candidate.
     pub candidate: u32,
     /// Its place, from 0.
     pub place: usize,
 }
 
-/// What to do with items that a person has seen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Seen {
-    /// List them as any other.
-    #[default]
-    Allow,
-    /// Leave them out.
-    Exclude,
-    /// At most this many per list.
-    AtMost(usize),
-}
-
 /// The rules of one request. Made for a fixed set of candidates.
 #[derive(Clone, Debug)]
 pub struct Rules<'a> {
-    forbidden: Vec<bool>,
+    /// Per candidate: 0, or one more than the index of the ground on which it is kept out.
+    forbidden: Vec<u8>,
+    /// Rules that keep candidates out, in words.
+    grounds: Vec<String>,
     pins: Vec<Pin>,
     /// One value per candidate each.
     attributes: Vec<Cow<'a, [u32]>>,
@@ -106,7 +111,8 @@ impl<'a> Rules<'a> {
     /// No rule for `n` candidates.
     pub fn new(n: usize) -> Self {
         Self {
-            forbidden: vec![false; n],
+            forbidden: vec![0; n],
+            grounds: Vec::new(),
             pins: Vec::new(),
             attributes: Vec::new(),
             quotas: Vec::new(),
@@ -115,39 +121,67 @@ impl<'a> Rules<'a> {
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.pins.is_empty() && self.quotas.is_empty() && !self.forbidden.contains(&true)
+        self.pins.is_empty() && self.quotas.is_empty() && self.forbidden.iter().all(|&out| out == 0)
     }
 
     /// Keeps a candidate out of the list.
     pub fn forbid(&mut self, candidate: u32) {
-        self.forbidden[candidate as usize] = true;
+        let code = self.code("exclusions");
+        self.forbidden[candidate as usize] = code;
     }
 
     /// Whether a candidate is kept out.
     pub fn is_forbidden(&self, candidate: u32) -> bool {
-        self.forbidden[candidate as usize]
+        self.forbidden[candidate as usize] > 0
+    }
+
+    /// The rule that keeps a candidate out, in words, if one does.
+    pub fn ground(&self, candidate: u32) -> Option<&str> {
+        let ground = usize::from(self.forbidden[candidate as usize]).checked_sub(1)?;
+        Some(&self.grounds[ground])
+    }
+
+    /// The code of a ground in `forbidden`.
+    fn code(&mut self, ground: &str) -> u8 {
+        let known = self.grounds.iter().position(|other| other == ground);
+        let index = known.unwrap_or_else(|| {
+            self.grounds.push(ground.into());
+            self.grounds.len() - 1
+        });
+        index as u8 + 1
+    }
+
+    /// Keeps out the candidates that `is_out` names by index, as far as no other rule does.
+    fn keep_out(&mut self, ground: &str, is_out: impl Fn(usize) -> bool) {
+        let code = self.code(ground);
+        for (i, out) in self.forbidden.iter_mut().enumerate() {
+            if *out == 0 && is_out(i) {
+                *out = code;
+            }
+        }
     }
 
     /// Keeps out what costs less or more, and what has no known price.
     pub fn price_band(&mut self, prices: &[f32], band: RangeInclusive<f32>) -> Result<()> {
         self.expect_one_each("prices", prices.len())?;
-        let outside = prices.iter().map(|price| !band.contains(price));
-        self.forbidden.iter_mut().zip(outside).for_each(|(forbidden, out)| *forbidden |= out);
+        let ground = match (band.start().is_finite(), band.end().is_finite()) {
+            (true, false) => format!("`price` (at least {})", band.start()),
+            (false, true) => format!("`price` (at most {})", band.end()),
+            _ => format!("`price` ({} to {})", band.start(), band.end()),
+        };
+        self.keep_out(&ground, |i| !band.contains(&prices[i]));
         Ok(())
     }
 
     /// What to do with seen items: those of novelty 0.
     pub fn seen(&mut self, novel: &[f32], policy: Seen) -> Result<()> {
         self.expect_one_each("novelty", novel.len())?;
-        let is_seen = novel.iter().map(|&novel| novel == 0.0);
         match policy {
             Seen::Allow => {}
-            Seen::Exclude => {
-                self.forbidden.iter_mut().zip(is_seen).for_each(|(out, seen)| *out |= seen);
-            }
+            Seen::Exclude => self.keep_out("`seen items` (none)", |i| novel[i] == 0.0),
             Seen::AtMost(max) => {
                 let values: Vec<u32> =
-                    is_seen.map(|seen| if seen { 0 } else { NO_VALUE }).collect();
+                    novel.iter().map(|&new| if new == 0.0 { 0 } else { NO_VALUE }).collect();
                 let attribute = self.attribute(values)?;
                 self.quota(Quota {
                     label: "seen items".into(),
@@ -202,13 +236,18 @@ impl<'a> Rules<'a> {
             value: None,
             min: 0,
             max: None,
-            window: Some(Window { max, places: max + 1 }),
+            window: Some(Window::in_a_row(max)),
         })
     }
 
     /// Gives a candidate a place, from 0.
     pub fn pin(&mut self, candidate: u32, place: usize) {
-        self.pins.push(Pin { candidate, place });
+        self.pin_named(&format!("candidate {candidate}"), candidate, place);
+    }
+
+    /// The same, for a candidate that people know by a name.
+    pub fn pin_named(&mut self, label: &str, candidate: u32, place: usize) {
+        self.pins.push(Pin { label: label.into(), candidate, place });
     }
 
     /// The pins.
@@ -227,8 +266,8 @@ impl<'a> Rules<'a> {
     /// The first rule that a list breaks, in words. O(quotas · K · window).
     pub fn broken(&self, list: &[u32]) -> Option<String> {
         for (place, &candidate) in list.iter().enumerate() {
-            if self.is_forbidden(candidate) {
-                return Some(format!("candidate {candidate} is excluded"));
+            if let Some(ground) = self.ground(candidate) {
+                return Some(format!("candidate {candidate} is kept out by {ground}"));
             }
             if list[..place].contains(&candidate) {
                 return Some(format!("candidate {candidate} is listed twice"));
@@ -239,9 +278,9 @@ impl<'a> Rules<'a> {
         }
         let short = self.quotas.iter().find(|quota| self.deficit(quota, list) > 0);
         let moved = self.pins.iter().find(|pin| list.get(pin.place) != Some(&pin.candidate));
-        short.map(Quota::describe).or_else(|| {
-            moved.map(|pin| format!("candidate {} at place {}", pin.candidate, pin.place + 1))
-        })
+        short
+            .map(Quota::describe)
+            .or_else(|| moved.map(|pin| format!("{} at place {}", pin.label, pin.place + 1)))
     }
 
     /// Whether some order of a list's items could hold to every quota, by their numbers; windows may still forbid it.
@@ -253,6 +292,29 @@ impl<'a> Rules<'a> {
             self.deficit(quota, list) == 0
                 && list.iter().all(|&i| of(i).is_none() || most(i) <= capacity)
         })
+    }
+
+    /// The quotas, if there are some and rules are nothing but exclusions and quotas of one attribute.
+    pub(super) fn quotas_of_one_attribute(&self) -> Option<&[Quota]> {
+        let first = self.quotas.first()?;
+        let same = |quota: &Quota| quota.attribute == first.attribute;
+        (self.pins.is_empty() && self.quotas.iter().all(same)).then_some(&self.quotas)
+    }
+
+    /// The first quota whose minimum a list would no longer meet without the item at a place, in words.
+    pub(super) fn needed_by(&self, list: &[u32], place: usize) -> Option<String> {
+        let needs = |quota: &&Quota| {
+            let counts = |&&i: &&u32| self.counted(quota, i).is_some();
+            quota.min > 0
+                && self.counted(quota, list[place]).is_some()
+                && list.iter().filter(counts).count() == quota.min
+        };
+        self.quotas.iter().find(needs).map(Quota::describe)
+    }
+
+    /// Values of an attribute, by candidate.
+    pub(super) fn values_of(&self, attribute: Attribute) -> &[u32] {
+        &self.attributes[attribute.0]
     }
 
     /// A quota in words.
@@ -326,24 +388,30 @@ impl<'a> Rules<'a> {
                 self.forbidden.len()
             )));
         }
-        let allowed = self.forbidden.iter().filter(|out| !**out).count();
+        let kept_out =
+            |code: usize| self.forbidden.iter().filter(move |&&c| usize::from(c) == code);
+        let allowed = kept_out(0).count();
         if allowed == 0 && n > 0 {
-            return Err(Error::data(format!("rules: all {n} candidates are excluded"))
+            let each = self.grounds.iter().enumerate();
+            let by: Vec<String> = each
+                .map(|(i, ground)| format!("{} by {ground}", kept_out(i + 1).count()))
+                .collect();
+            let by = by.join(", ");
+            return Err(Error::data(format!("rules: all {n} candidates are excluded: {by}"))
                 .with_hint("exclude fewer items, or widen the price band"));
         }
         let places = k.min(allowed);
-        for (i, &Pin { candidate, place }) in self.pins.iter().enumerate() {
+        for (i, pin) in self.pins.iter().enumerate() {
+            let Pin { label, candidate, place } = pin;
+            let (candidate, place) = (*candidate, *place);
             let refuse = |problem: String| {
-                Err(Error::data(format!(
-                    "pin of candidate {candidate} at place {}: {problem}",
-                    place + 1
-                )))
+                Err(Error::data(format!("pin of {label} at place {}: {problem}", place + 1)))
             };
             if candidate as usize >= n {
                 return refuse(format!("expected a candidate below {n}"));
             }
-            if self.is_forbidden(candidate) {
-                return refuse("another rule excludes it".into());
+            if let Some(ground) = self.ground(candidate) {
+                return refuse(format!("another rule excludes it: {ground}"));
             }
             if place >= places {
                 return refuse(format!("the list has {places} places"));
@@ -355,7 +423,7 @@ impl<'a> Rules<'a> {
         for (attribute, values) in self.attributes.iter().enumerate() {
             let quotas = || self.quotas.iter().filter(|quota| quota.attribute.0 == attribute);
             let mut values: Vec<u32> =
-                (0..n).filter(|&i| !self.forbidden[i]).map(|i| values[i]).collect();
+                (0..n).filter(|&i| self.forbidden[i] == 0).map(|i| values[i]).collect();
             values.sort_unstable();
             let (mut asked, mut filled) = (0, 0);
             for quota in quotas().filter(|quota| quota.min > 0) {
@@ -387,7 +455,8 @@ impl<'a> Rules<'a> {
                 return Err(Error::data(format!(
                     "rules {}: {places} places to fill, but the candidates that they allow fill {filled}",
                     names.join(", ")
-                )));
+                ))
+                .with_hint("ask for a shorter list, or allow more of each"));
             }
         }
         Ok(places)

@@ -52,6 +52,8 @@ pub struct Point {
     pub dial: Option<f64>,
     /// Weights.
     pub weights: Weights,
+    /// How far lists go beyond what is wanted.
+    pub explore: f64,
     /// Axes that are defined for this run.
     pub values: BTreeMap<Axis, Estimate>,
 }
@@ -149,6 +151,7 @@ impl Measured {
                 builder: "auto",
                 dial: None,
                 weights: Weights::default(),
+                explore: 0.0,
                 values: means
                     .into_iter()
                     .map(|(axis, mean)| (axis, Estimate { mean, interval: None }))
@@ -343,6 +346,7 @@ impl<'a> Tally<'a> {
                 weights: trial.weights,
                 k: config.k,
                 scale: None,
+                explore: trial.explore,
                 builder: trial.builder.as_ref(),
                 config,
             };
@@ -419,6 +423,7 @@ impl<'a> Tally<'a> {
             builder: trial.builder.name(),
             dial: trial.dial,
             weights: trial.weights,
+            explore: trial.explore,
             values: BTreeMap::new(),
         });
         let mut measured = Measured {

@@ -18,6 +18,9 @@ const FILE: &str = "presets.json";
 pub struct Preset {
     /// Weights of the objectives.
     pub weights: Weights,
+    /// How far lists go beyond what the person is predicted to want.
+    #[serde(default)]
+    pub explore: f64,
     /// What the weights were measured to give when they were saved, for people.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub measured: BTreeMap<String, f64>,
@@ -46,7 +49,9 @@ impl Presets {
         let presets: Self = serde_json::from_slice(&fs_err::read(&path)?)
             .map_err(|error| damaged(error.to_string()))?;
         for (name, preset) in &presets.0 {
-            preset.weights.check().map_err(|error| damaged(format!("preset `{name}`: {error}")))?;
+            let problem = |error: Error| damaged(format!("preset `{name}`: {error}"));
+            preset.weights.check().map_err(&problem)?;
+            crate::list_maker::check_explore(preset.explore).map_err(problem)?;
         }
         Ok(presets)
     }
@@ -91,16 +96,19 @@ mod tests {
         assert!(message.contains("`calm`: this run has none"), "{message}");
         let weights = Weights { click: 1.0, diversity: 0.25, ..Weights::default() };
         let measured = [("click".to_string(), 0.5)].into();
-        presets.0.insert("varied".into(), Preset { weights, measured });
+        presets.0.insert("varied".into(), Preset { weights, explore: 0.5, measured });
         presets.write(dir.path()).unwrap();
         let again = Presets::read(dir.path()).unwrap();
         assert_eq!(again, presets);
         assert_eq!(again.get("varied").unwrap().weights, weights);
         let message = again.get("calm").unwrap_err().to_string();
         assert!(message.contains("expected one of varied"), "{message}");
-        for text in
-            ["{", r#"{"a": {"weights": {"click": -1}}}"#, r#"{"a": {"weights": {"clik": 1}}}"#]
-        {
+        for text in [
+            "{",
+            r#"{"a": {"weights": {"click": -1}}}"#,
+            r#"{"a": {"weights": {"clik": 1}}}"#,
+            r#"{"a": {"weights": {"click": 1}, "explore": 2}}"#,
+        ] {
             fs_err::write(dir.path().join(FILE), text).unwrap();
             let message = Presets::read(dir.path()).unwrap_err().to_string();
             assert!(message.contains(FILE), "{message}");

@@ -55,7 +55,7 @@ pub struct FrontReport {
 }
 
 /// Heads compared where they serve the wanted mix equally well, so that a front that is longer is not taken for a better
-/// one. Between two points lies what serving each of them to a share of the requests gives.
+/// one, and without exploration, which leaves less and less of what heads say. Between two points lies what serving each of them to a share of the requests gives.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct AtEqualMatch {
     /// The most of [`Axis::Diversity`] that all heads reach.
@@ -229,8 +229,12 @@ fn by_heads(
     let volume =
         |gains: &[Vec<f64>], places: &[usize]| hypervolume(&front(gains, places), &nothing);
     // The most variety that all heads but the oracle's, who also knows who clicks, reach.
+    let close = |grid: &[usize]| -> Vec<usize> {
+        grid.iter().copied().filter(|&trial| trials[trial].explore == 0.0).collect()
+    };
     let reach = |grid: &[usize]| {
-        let values = grid.iter().filter_map(|&i| measured.points[i].mean(Axis::Diversity));
+        let close = close(grid);
+        let values = close.iter().filter_map(|&i| measured.points[i].mean(Axis::Diversity));
         values.reduce(f64::max)
     };
     let level = grids
@@ -257,7 +261,7 @@ fn by_heads(
             let pair = [Axis::Diversity, Axis::Click];
             let at =
                 |gains: &[Vec<f64>], places: &[usize]| most_at(&front(gains, places), diversity);
-            let trained = places(&grids[0].1);
+            let (trained, own) = (places(&close(&grids[0].1)), places(&close(grid)));
             Some(AtEqualMatch {
                 diversity,
                 clicks: measured.interval(&all, &pair, bootstrap, |g| at(g, &own))?,

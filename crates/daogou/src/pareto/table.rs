@@ -9,11 +9,10 @@ use crate::lists::Weights;
 const SHOWN: usize = 12;
 
 /// Axes shown for every point, where they are measured, with the heads of their columns.
-const COLUMNS: [(Axis, &str); 6] = [
+const COLUMNS: [(Axis, &str); 5] = [
     (Axis::Click, "clicks"),
     (Axis::Purchase, "orders"),
     (Axis::Diversity, "match"),
-    (Axis::Kl, "KL"),
     (Axis::Novelty, "new"),
     (Axis::Exposure, "even"),
 ];
@@ -32,16 +31,15 @@ pub fn weights(weights: &Weights) -> String {
 }
 
 fn head(first: &str, point: &Point) -> String {
-    let mut line = format!("{first:<38}");
-    for (axis, name) in COLUMNS.iter().filter(|(axis, _)| point.values.contains_key(axis)) {
+    let mut line = format!("{first:<45}");
+    for (_, name) in COLUMNS.iter().filter(|(axis, _)| point.values.contains_key(axis)) {
         let _ = write!(line, "{name:>7}");
-        let _ = axis;
     }
     line + "\n"
 }
 
 fn row(first: &str, point: &Point) -> String {
-    let mut line = format!("{first:<38}");
+    let mut line = format!("{first:<45}");
     for (axis, _) in COLUMNS {
         if let Some(value) = point.mean(axis) {
             let _ = write!(line, "{value:>7.3}");
@@ -54,19 +52,21 @@ fn row(first: &str, point: &Point) -> String {
 pub fn points(points: &[(&str, &Point)]) -> String {
     let mut out = points.first().map_or_else(String::new, |(_, point)| head("  weights", point));
     for (name, point) in points {
-        out += &row(&format!("  {name}: {}", short(&point.weights)), point);
+        out += &row(&format!("  {name}: {}", short(point)), point);
     }
     out
 }
 
 /// Weights short enough for a row: what the names of objectives begin with.
-fn short(w: &Weights) -> String {
+fn short(point: &Point) -> String {
+    let w = &point.weights;
     let parts = [
         ("click", w.click),
         ("buy", w.purchase),
         ("money", w.revenue),
         ("div", w.diversity),
         ("new", w.novelty),
+        ("exp", point.explore),
     ];
     let parts: Vec<String> = parts
         .iter()
@@ -115,14 +115,14 @@ impl Sweep {
             axes.join(", "),
             self.front.len()
         );
-        out += &head("  weights", &self.points[self.knee]);
+        out += &head("  weights (exp: --explore)", &self.points[self.knee]);
         for i in self.shown() {
             let mark = if i == self.knee { "*" } else { " " };
-            out += &row(&format!("{mark} {}", short(&self.points[i].weights)), &self.points[i]);
+            out += &row(&format!("{mark} {}", short(&self.points[i])), &self.points[i]);
         }
         if self.heads.len() > 1 {
             out += "\nDo the heads matter? By whose answers: volume under the front; clicks where the\n\
-                    wanted mix is matched equally well, and what the trained heads gain\n";
+                    mix is matched equally well, not exploring, and what the trained heads gain\n";
             for (heads, report) in &self.heads {
                 let name = match heads {
                     Heads::Trained => "trained",
@@ -144,16 +144,17 @@ impl Sweep {
             }
         }
         if !self.rivals.is_empty() {
-            out += "\nOther builders on the same heads; below each, our point of as many clicks\n";
+            out += "\nOther builders on the same heads; below each our point of as many clicks,\n\
+                    > where it is both closer to the wanted mix and newer\n";
             out += &head("  builder", &self.points[self.knee]);
             for rival in self.rivals.iter().filter(|rival| self.is_shown(rival.point)) {
                 let point = &self.points[rival.point];
                 let dial = point.dial.map_or_else(String::new, |dial| format!(" {dial}"));
                 out += &row(&format!("  {}{dial}", point.builder), point);
                 if let Some(beside) = rival.beside {
-                    let mark = if rival.beaten { "better" } else { "      " };
+                    let mark = if rival.beaten { ">" } else { " " };
                     let own = &self.points[beside];
-                    out += &row(&format!("    {mark} {}", short(&own.weights)), own);
+                    out += &row(&format!("    {mark} {}", short(own)), own);
                 }
             }
         }
@@ -190,8 +191,12 @@ impl Solution {
             }
         }
         out += &head("  weights", &self.point);
-        out += &row(&format!("  {}", short(&self.point.weights)), &self.point);
-        let _ = writeln!(out, "  --objectives {}", weights(&self.point.weights));
+        out += &row(&format!("  {}", short(&self.point)), &self.point);
+        let _ = write!(out, "  --objectives {}", weights(&self.point.weights));
+        if self.point.explore > 0.0 {
+            let _ = write!(out, " --explore {}", self.point.explore);
+        }
+        out += "\n";
         out
     }
 }

@@ -38,12 +38,14 @@ pub struct Trial {
     pub dial: Option<f64>,
     /// Weights; builders that maximise another criterion look at those of items only.
     pub weights: Weights,
+    /// How far lists go beyond what the answers say is wanted.
+    pub explore: f64,
 }
 
 impl Trial {
     /// A trial of the run's own heads and the best builder.
-    pub fn own(weights: Weights) -> Self {
-        Self { heads: Heads::Trained, builder: Arc::new(Auto), dial: None, weights }
+    pub fn own(weights: Weights, explore: f64) -> Self {
+        Self { heads: Heads::Trained, builder: Arc::new(Auto), dial: None, weights, explore }
     }
 
     /// Whether it is what the run would serve: its own heads, and the best list for them.
@@ -53,27 +55,34 @@ impl Trial {
 }
 
 /// Weights of diversity that a sweep tries.
-const DIVERSITY: [f64; 9] = [0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0];
+const DIVERSITY: [f64; 8] = [0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0];
 /// Weights of novelty.
-const NOVELTY: [f64; 5] = [0.0, 0.1, 0.3, 1.0, 3.0];
+const NOVELTY: [f64; 4] = [0.0, 0.1, 0.5, 3.0];
+/// How far lists go beyond what is wanted.
+const EXPLORE: [f64; 3] = [0.0, 0.3, 1.0];
 /// Dials of the re-rankers that have one.
 const RELEVANCE: [f64; 6] = [0.1, 0.3, 0.5, 0.7, 0.9, 0.97];
 /// Shares of items that the random re-ranker swaps.
 const SWAPS: [f64; 3] = [0.1, 0.3, 0.6];
 
-/// The trials of a sweep: the run's own heads under several weights of items times a grid of weights of diversity and
-/// novelty; the same grid at the configured item weights for other answers, so that heads can be compared; the other
-/// builders over their dials, on the run's own heads.
+/// The trials of a sweep: a grid of weights of diversity and novelty and of exploration at the configured weights of items,
+/// for the run's own heads and, so that heads can be compared, for other answers; the same grid without exploration at other
+/// weights of items; the other builders over their dials, on the run's own heads.
 ///
 /// `configured` are the weights of the configuration without what the run has no head for; `can` says whether there are a
 /// diversity and a novelty head, and `truth` whether the log is simulated.
 pub fn plan(configured: &Weights, can: (bool, bool), truth: bool) -> Vec<Trial> {
     let (can_diversify, can_renew) = can;
-    let grid = |heads: Heads, items: Weights, trials: &mut Vec<Trial>| {
-        for &diversity in if can_diversify { &DIVERSITY[..] } else { &DIVERSITY[..1] } {
-            for &novelty in if can_renew { &NOVELTY[..] } else { &NOVELTY[..1] } {
-                let weights = Weights { diversity, novelty, ..items };
-                trials.push(Trial { heads, ..Trial::own(weights) });
+    let grid = |heads: Heads, items: Weights, explore: &[f64], trials: &mut Vec<Trial>| {
+        for &explore in explore {
+            for &diversity in if can_diversify { &DIVERSITY[..] } else { &DIVERSITY[..1] } {
+                for &novelty in if can_renew { &NOVELTY[..] } else { &NOVELTY[..1] } {
+                    let weights = Weights { diversity, novelty, ..items };
+                    // Nothing to explore where nothing is wanted.
+                    if explore == 0.0 || diversity > 0.0 || novelty > 0.0 {
+                        trials.push(Trial { heads, ..Trial::own(weights, explore) });
+                    }
+                }
             }
         }
     };
@@ -91,19 +100,20 @@ pub fn plan(configured: &Weights, can: (bool, bool), truth: bool) -> Vec<Trial> 
         }
     }
     let mut trials = Vec::new();
-    for mix in mixes {
-        grid(Heads::Trained, mix, &mut trials);
+    for (i, mix) in mixes.into_iter().enumerate() {
+        let explore = if i == 0 { &EXPLORE[..] } else { &EXPLORE[..1] };
+        grid(Heads::Trained, mix, explore, &mut trials);
     }
     let wanted: &[Heads] = match truth {
         true => &[Heads::History, Heads::Constant, Heads::TrueMix, Heads::Oracle],
         false => &[Heads::History, Heads::Constant],
     };
     if can_diversify || can_renew {
-        wanted.iter().for_each(|&heads| grid(heads, items, &mut trials));
+        wanted.iter().for_each(|&heads| grid(heads, items, &EXPLORE, &mut trials));
     }
 
     let mut rival = |builder: Arc<dyn ListBuilder>, dial: Option<f64>, weights: Weights| {
-        trials.push(Trial { heads: Heads::Trained, builder, dial, weights });
+        trials.push(Trial { heads: Heads::Trained, builder, dial, weights, explore: 0.0 });
     };
     rival(Arc::new(TopK), None, items);
     for relevance in RELEVANCE {
@@ -142,15 +152,15 @@ mod tests {
                 assert!(can.1 || a.weights.novelty == 0.0);
                 assert!(a.weights != Weights::default() && a.weights.revenue == 0.0);
                 let same = |b: &Trial| {
-                    (a.heads, a.builder.name(), a.weights, a.dial)
-                        == (b.heads, b.builder.name(), b.weights, b.dial)
+                    (a.heads, a.builder.name(), a.weights, a.dial, a.explore)
+                        == (b.heads, b.builder.name(), b.weights, b.dial, b.explore)
                 };
                 assert!(!trials[..i].iter().any(same), "{i}");
             }
         }
         let own = plan(&configured, (true, true), false);
         assert!(own.iter().all(|trial| trial.heads != Heads::Oracle));
-        assert_eq!(own.iter().filter(|trial| trial.is_own()).count(), 4 * 45);
+        assert_eq!(own.iter().filter(|trial| trial.is_own()).count(), 4 * 32 + 2 * 31);
         let clicks = Weights { click: 1.0, ..Weights::default() };
         let only = plan(&clicks, (false, false), false);
         assert_eq!(only.iter().filter(|trial| trial.is_own()).count(), 1);

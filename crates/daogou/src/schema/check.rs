@@ -345,6 +345,7 @@ impl Config {
         share("train.id_dropout", train.id_dropout)?;
         share("model.dropout", model.dropout)?;
         share("lists.session_mix", lists.session_mix)?;
+        share("lists.explore", lists.explore)?;
         share("lists.smoothing", lists.smoothing)?;
         if model.dropout == 1.0 || train.id_dropout == 1.0 {
             return Err(Error::config("model.dropout", "expected less than 1"));
@@ -356,6 +357,7 @@ impl Config {
             ));
         }
         crate::lists::builder(&lists.builder)?;
+        lists.check_rules(self)?;
         for (name, weight) in &lists.objectives {
             let key = format!("lists.objectives.{name}");
             if !matches!(name.as_str(), "click" | "purchase" | "revenue" | "diversity" | "novelty")
@@ -457,6 +459,13 @@ mod tests {
             ("feature.p.type", "[[feature]]\nname=\"p\"\nside=\"impression\"\ntype=\"past\"\n"),
             ("lists.objectives.clicks", "[lists.objectives]\nclicks = 1.0\n"),
             ("train.id_dropout", "[train]\nid_dropout = 1.5\n"),
+            ("lists.quota", "[[lists.quota]]\nof = \"maker\"\nmax = 2\n"),
+            ("lists.quota", "[[lists.quota]]\nof = \"brand\"\n"),
+            ("lists.pin", "[[lists.pin]]\nitem = \"a\"\nplace = 0\n"),
+            ("lists.bonus", "[[lists.bonus]]\nof = \"brand\"\nvalue = \"x\"\nadd = inf\n"),
+            ("lists.floor", "[[lists.floor]]\nof = \"brand\"\nvalue = \"x\"\nshare = 1.5\n"),
+            ("lists.price_min", "[lists]\nprice_min = 3\n"),
+            ("lists.price_max", "[lists]\nprice_min = 3\nprice_max = 2\n"),
         ] {
             let error = parse(&format!("{SMALL}\n{extra}")).unwrap_err();
             assert!(error.to_string().contains(key), "{error}");

@@ -157,6 +157,9 @@ mod tests {
         config.tasks = vec![Task::new("click", TaskKind::Binary)];
         config.train.epochs = 9;
         config.lists.objectives.remove("purchase");
+        config.lists.seen = crate::lists::Seen::AtMost(2);
+        config.lists.quotas = vec!["brand=\"x\":max=2,window=1/3".parse().unwrap()];
+        config.lists.pins = vec!["i1@2".parse().unwrap()];
         config
     }
 

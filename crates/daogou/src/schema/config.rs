@@ -8,6 +8,9 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::list_rules::{BonusTerm, FloorRule, PinRule, QuotaRule};
+use crate::lists::Seen;
+
 /// A whole run: where the log is, what its columns mean, what to learn and how, how to build lists.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -774,10 +777,35 @@ pub struct ListsConfig {
     pub objectives: BTreeMap<String, f64>,
     /// Smoothing of the list's mix in the calibration term (Steck 2018).
     pub smoothing: f64,
-    /// Share of the wanted mix taken from the request's own context instead of the diversity head.
+    /// Share of the wanted mix taken from what the person engaged with in the last half hour, instead of the diversity head;
+    /// without such events the head alone counts.
     pub session_mix: f64,
     /// Added to the wanted novelty: a margin for exploration.
     pub novelty_margin: f64,
+    /// How far lists go beyond what the person is predicted to want: from 0, not at all, to 1, an even mix of all
+    /// categories and new items only. Between them lies their mixture. A request may change it.
+    pub explore: f64,
+    /// What to do with items that the person has seen: `"allow"`, `"exclude"`, or the most of them per list.
+    pub seen: Seen,
+    /// Items that cost less are not listed; nor are those of unknown price.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub price_min: Option<f64>,
+    /// Items that cost more are not listed; nor are those of unknown price.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub price_max: Option<f64>,
+    /// `[[lists.quota]]`: how many items of a kind a list may have.
+    #[serde(rename = "quota")]
+    pub quotas: Vec<QuotaRule>,
+    /// `[[lists.pin]]`: items that have a place in every list.
+    #[serde(rename = "pin")]
+    pub pins: Vec<PinRule>,
+    /// `[[lists.bonus]]`: business terms, in units of utility.
+    #[serde(rename = "bonus")]
+    pub bonuses: Vec<BonusTerm>,
+    /// `[[lists.floor]]`: least shares of all places shown. What they cost is learned on the validation split when
+    /// training ends, for the weights in `objectives`.
+    #[serde(rename = "floor")]
+    pub floors: Vec<FloorRule>,
 }
 
 impl Default for ListsConfig {
@@ -791,6 +819,14 @@ impl Default for ListsConfig {
             smoothing: 0.01,
             session_mix: 0.0,
             novelty_margin: 0.0,
+            explore: 0.0,
+            seen: Seen::Allow,
+            price_min: None,
+            price_max: None,
+            quotas: Vec::new(),
+            pins: Vec::new(),
+            bonuses: Vec::new(),
+            floors: Vec::new(),
         }
     }
 }

@@ -4,6 +4,7 @@ mod check;
 mod commented;
 pub mod config;
 pub mod infer;
+pub mod list_rules;
 
 pub use config::{
     Backbone, CalibrationConfig, CalibrationMethod, Columns, Config, DataConfig, DenseOptimizer,
@@ -11,3 +12,4 @@ pub use config::{
     ModelConfig, ModelKind, NegativeSampling, Negatives, PurchaseObjective, Role, Schedule, Side,
     SplitConfig, SplitMethod, TableOptimizer, Task, TaskKind, TrainConfig, Transform,
 };
+pub use list_rules::{BonusTerm, FloorRule, ListRules, PinRule, PriceBand, QuotaRule};

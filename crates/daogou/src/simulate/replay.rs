@@ -158,7 +158,8 @@ mod tests {
             let worth = moment.worth(&items);
             let clicks: f64 = rows.iter().map(|row| row.examination * row.relevance).sum();
             assert_eq!(worth.clicks, clicks);
-            assert_eq!(worth.drawn_clicks, rows.iter().map(|row| u32::from(row.clicked)).sum());
+            let clicked = rows.iter().filter(|row| row.clicked).count();
+            assert_eq!(worth.drawn_clicks as usize, clicked);
             // Alone in the first place nothing stands above it.
             assert_eq!(moment.probabilities(items[0]).0, rows[0].relevance);
             assert!((moment.wanted_mix().iter().sum::<f64>() - 1.0).abs() < 1e-12);

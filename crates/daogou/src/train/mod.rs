@@ -120,13 +120,16 @@ struct Position {
 ///
 /// # Errors
 ///
-/// Where a task has nothing to learn from, a loss diverges, or a checkpoint cannot be written or does not fit.
+/// Where a task has nothing to learn from, a rule of lists names what the log has none of, a loss diverges, or a checkpoint
+/// cannot be written or does not fit.
 pub fn train(
     config: &Config,
     data: &Dataset,
     options: &Options,
     observer: &mut dyn Observer,
 ) -> Result<Trained> {
+    // Before training and not after it.
+    crate::rule_book::check_rules(config, data)?;
     let shape = Shape::of(config, data);
     let constants = constants(config, data)?;
     let Network { model, feed, heads } = Network::build(config, &data.space, &shape)?;

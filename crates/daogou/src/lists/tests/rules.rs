@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use super::{Instance, builder, instance, lonely};
 use crate::lists::rules::NO_VALUE;
 use crate::lists::{
-    Attribute, Exact, Greedy, GreedySwap, ListBuilder, Quota, Rules, Scratch, Seen, TopK, Window,
-    build_under,
+    Attribute, Auto, Exact, Greedy, GreedySwap, ListBuilder, Quota, Rules, Scratch, Seen, TopK,
+    Window, build_under,
 };
 
 /// Attribute, value, least, most and window of a quota.
@@ -148,6 +148,65 @@ proptest! {
     }
 
     #[test]
+    fn exact_is_the_best_of_all_sets_within_bounds_of_categories(
+        (drawn, book) in ruled(1..10), by_brand in any::<bool>()
+    ) {
+        // Of brands, numbers of brands and categories cross unless diversity has no weight.
+        let drawn = if by_brand { Instance { lambda_diversity: 0.0, ..drawn } } else { drawn };
+        let of = if by_brand { book.attributes[0].clone() } else {
+            let known = |&c: &u16| if c == u16::MAX { NO_VALUE } else { u32::from(c) };
+            drawn.category.iter().map(known).collect()
+        };
+        let quotas = book.quotas.iter().map(|&(_, v, min, max, _)| (0, v, min, max, None)).collect();
+        let attributes = [of, book.attributes[1].clone()];
+        let book = Drawn { attributes, quotas, pins: Vec::new(), ..book };
+        let Some(rules) = book.rules() else { return Err(TestCaseError::reject("contradiction")) };
+        let (n, places) = (drawn.utility.len() as u32, book.places(drawn.k));
+        let sets = (0u32..1 << n).filter(|bits| bits.count_ones() as usize == places).map(|bits| {
+            (0..n).filter(|i| bits >> i & 1 == 1).collect::<Vec<u32>>()
+        });
+        let best = sets.filter(|set| book.hold(set)).map(|set| drawn.value(&set)).reduce(f64::max);
+        for builder in [&Exact as &dyn ListBuilder, &Auto] {
+            match (build(&drawn, &rules, builder), best) {
+                (Ok(list), Some(best)) => {
+                    prop_assert!((drawn.value(&list) - best).abs() < 1e-9, "{list:?}");
+                    prop_assert!(list.is_sorted_by(|&a, &b| drawn.candidates().by_utility(a, b).is_le()));
+                }
+                (Ok(list), None) => prop_assert!(false, "no list holds, got {list:?}"),
+                (Err(error), best) => prop_assert!(best.is_none() || places == 0, "{error}"),
+            }
+        }
+    }
+
+    #[test]
+    fn exact_is_the_best_under_windows_where_the_best_numbers_can_be_put_in_order(
+        (drawn, book) in ruled(1..8)
+    ) {
+        let known = |&c: &u16| if c == u16::MAX { NO_VALUE } else { u32::from(c) };
+        let of = drawn.category.iter().map(known).collect();
+        let quotas = book.quotas.iter().map(|&(_, v, min, max, window)| (0, v, min, max, window));
+        let attributes = [of, book.attributes[1].clone()];
+        let book = Drawn { quotas: quotas.collect(), attributes, pins: Vec::new(), ..book };
+        let Some(rules) = book.rules() else { return Err(TestCaseError::reject("contradiction")) };
+        let (n, places) = (drawn.utility.len() as u32, book.places(drawn.k));
+        let lists = all_lists(n, places);
+        let allowed = |list: &&Vec<u32>| list.iter().all(|&i| !rules.is_forbidden(i));
+        let within = lists.iter().filter(allowed).filter(|list| rules.numbers_hold(list));
+        let most = within.map(|list| drawn.value(list)).reduce(f64::max);
+        let near = |list: &&Vec<u32>| most.is_some_and(|most| drawn.value(list) > most - 1e-9);
+        let mut best: Vec<Vec<u32>> =
+            lists.iter().filter(allowed).filter(|l| rules.numbers_hold(l)).filter(near).cloned().collect();
+        let ordered = best.iter().any(|list| book.hold(list));
+        best.iter_mut().for_each(|list| list.sort_unstable());
+        best.sort();
+        best.dedup();
+        prop_assume!(places > 0 && ordered && best.len() == 1);
+        let list = build(&drawn, &rules, &Exact).unwrap();
+        prop_assert!(book.hold(&list));
+        prop_assert!(drawn.value(&list) > most.unwrap() - 1e-9, "{list:?}, best {best:?}");
+    }
+
+    #[test]
     fn a_list_that_can_be_put_in_order_keeps_its_items((drawn, book) in ruled(1..7)) {
         let book = Drawn { forbidden: vec![false; drawn.utility.len()], ..book };
         let Some(rules) = book.rules() else { return Err(TestCaseError::reject("contradiction")) };
@@ -224,6 +283,13 @@ fn rules_do_what_they_are_for() {
     });
     // Three of a kind and one other cannot be more than two in a row; the order is the closest to falling utility.
     assert_eq!(spaced, [0, 1, 4, 2, 3]);
+    let loose = rules_with(&|rules| {
+        let category = rules.attribute(category.clone()).unwrap();
+        rules.spacing("category", category, usize::MAX).unwrap();
+        let window = Some(Window { max: usize::MAX, places: 2 });
+        rules.quota(phone(category, None, 0, Some(usize::MAX), window)).unwrap();
+    });
+    assert_eq!(loose, [0, 1, 2, 3, 4], "numbers beyond any list limit nothing");
     let mixed = rules_with(&|rules| {
         let category = rules.attribute(category.clone()).unwrap();
         rules.quota(phone(category, Some(0), 0, Some(2), None)).unwrap();
@@ -285,7 +351,7 @@ fn what_cannot_be_met_is_named_with_numbers() {
                 (0..6).for_each(|i| rules.forbid(i));
                 Ok(())
             }),
-            "rules: all 6 candidates are excluded",
+            "rules: all 6 candidates are excluded: 6 by exclusions",
         ),
         (
             refusal(&|rules, _| {
