@@ -12,6 +12,7 @@ mod list_maker;
 pub mod lists;
 pub mod metrics;
 pub mod models;
+pub mod off_policy;
 pub mod predict;
 pub mod recommend;
 pub mod rerank;

@@ -119,9 +119,9 @@ fn built_rows(out: &mut String, built: &BTreeMap<String, ListReport>) {
     }
 }
 
-/// A note, broken between words to stay within 80 columns.
-fn note_lines(out: &mut String, note: &str) {
-    let mut line = String::from("\n  note:");
+/// A note or a warning, as `kind` says, broken between words to stay within 80 columns.
+pub(crate) fn note_lines(out: &mut String, kind: &str, note: &str) {
+    let mut line = format!("\n  {kind}:");
     for word in note.split_whitespace() {
         if line.trim_start_matches('\n').chars().count() + 1 + word.chars().count() > 80 {
             let _ = writeln!(out, "{line}");
@@ -229,7 +229,7 @@ pub fn table(evaluation: &Evaluation) -> String {
     }
     built_rows(&mut out, &evaluation.lists.built);
     for note in &evaluation.notes {
-        note_lines(&mut out, note);
+        note_lines(&mut out, "note", note);
     }
     out
 }
