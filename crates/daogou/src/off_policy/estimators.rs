@@ -3,14 +3,14 @@
 //! Every shown item has a reward `y`, a weight `w`, and two model rewards: `q` where it was shown and `q'` as the other
 //! policy would show it. The weight is such that E\[w·y\] over the logging policy is the reward under the other one. It
 //! also has a *control* `g` and its *expectation* `t`: E\[Σ w·g\] = Σ t is known without any reward. With ratios of
-//! propensities both are 1; with the position-based model `g` is the examination of the place, `t` that of the place under
-//! the other policy. `L` is the number of lists, so all values are per list.
+//! propensities both are 1; with the position-based model `g` is the examination of the place, `t` that of the place
+//! under the other policy. `L` is the number of lists, so all values are per list.
 //!
 //! * IPS (Horvitz & Thompson 1952): `Σ w·y / L`. Unbiased.
-//! * SNIPS (Swaminathan & Joachims 2015): `(Σ t / L) · Σ w·y / Σ w·g`. A ratio: its bias vanishes as 1/L, and it does not
-//!   change when all weights are scaled.
-//! * DR (Dudík et al. 2011): `Σ (q' + w·(y − q)) / L`. Unbiased for any model with E\[w·q\] = E\[q'\]; a good model takes
-//!   away the variance that it explains.
+//! * SNIPS (Swaminathan & Joachims 2015): `(Σ t / L) · Σ w·y / Σ w·g`. A ratio: its bias vanishes as 1/L, and it does
+//!   not change when all weights are scaled.
+//! * DR (Dudík et al. 2011): `Σ (q' + w·(y − q)) / L`. Unbiased for any model with E\[w·q\] = E\[q'\]; a good model
+//!   takes away the variance that it explains.
 //! * direct: `Σ q' / L`. The model's own opinion, as good as the model.
 //!
 //! Clipping a weight at M (Ionides 2008) trades variance for a bias towards 0.

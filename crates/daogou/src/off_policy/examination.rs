@@ -2,9 +2,9 @@
 //!
 //! The position-based model (Craswell et al. 2008): P(click) = e_k · r_i, with the examination e of the place and the
 //! relevance r of the item to the person. Good items stand at the top, so clicks per place say nothing about places.
-//! Weighing each shown item by 1 / P(it stands here | these items were shown) takes its rank away: the weighted clicks of a
-//! place estimate e_k · Σ_i r_i, with the same sum for all places of the list (Agarwal et al. 2019 harvest the same
-//! randomness). A shop's uniformly random lists are the case of equal weights.
+//! Weighing each shown item by 1 / P(it stands here | these items were shown) takes its rank away: the weighted clicks
+//! of a place estimate e_k · Σ_i r_i, with the same sum for all places of the list (Agarwal et al. 2019 harvest the
+//! same randomness). A shop's uniformly random lists are the case of equal weights.
 
 use super::logged::LoggedLists;
 use super::placement::MOST_ITEMS;
@@ -27,8 +27,8 @@ impl Examination {
         Self { values, influence: Vec::new() }
     }
 
-    /// From lists and, by shown item, the probability `own` that it stood where it did ([`super::placement`]); weights are
-    /// cut at `clip`. Long lists have places that short ones lack: e_{k+1} / e_k comes from lists that have both.
+    /// From lists and, by shown item, the probability `own` that it stood where it did ([`super::placement`]); weights
+    /// are cut at `clip`. Long lists have places that short ones lack: e_{k+1} / e_k comes from lists that have both.
     ///
     /// # Errors
     ///
@@ -66,7 +66,8 @@ impl Examination {
         let steps = (0..places).map(|k| (0, k)).chain((0..places - 1).map(|k| (2, k)));
         if let Some((_, k)) = steps.into_iter().find(|&(s, k)| all[s][k] <= 0.0) {
             return Err(Error::data(format!(
-                "examination cannot be estimated: expected clicks at every place, got none at place {}",
+                "examination cannot be estimated: expected clicks at every place, got none at \
+                 place {}",
                 k + 1
             ))
             .with_hint("give it, for example `--examination power:0.5`, or use a longer log"));
@@ -90,6 +91,7 @@ impl Examination {
 
 #[cfg(test)]
 mod tests {
+    use super::super::placement::Placement;
     use super::*;
     use daogou_nn::Rng;
 
@@ -130,6 +132,45 @@ mod tests {
             let sum: f64 = found.influence.iter().map(|(_, moved)| moved[k]).sum();
             assert!(sum.abs() < 1e-9, "influences sum to nothing: {sum}");
         }
+    }
+
+    /// Good items stand at the top, so clicks per place alone make the top look far better than it is.
+    #[test]
+    fn the_rank_of_items_is_taken_away() {
+        let truth = [1.0, 0.7, 0.5, 0.4];
+        let share = [27.0, 9.0, 3.0, 1.0];
+        let relevance = [0.7, 0.5, 0.3, 0.1];
+        let mut lists = LoggedLists { offsets: vec![0], ..LoggedLists::default() };
+        let (mut own, mut placement) = (Vec::new(), Placement::default());
+        for list in 0..40_000 {
+            let mut rng = Rng::new(21, u64::from(list));
+            let mut left: Vec<usize> = (0..4).collect();
+            for k in 0..4 {
+                let mut rest = rng.uniform() * left.iter().map(|&i| share[i]).sum::<f64>();
+                let drawn = left.iter().position(|&i| {
+                    rest -= share[i];
+                    rest < 0.0
+                });
+                let item = left.remove(drawn.unwrap_or(left.len() - 1));
+                lists.item.push(item as u32);
+                lists.click.push(u8::from(rng.uniform() < truth[k] * relevance[item]));
+            }
+            lists.user.push(list % 1000);
+            lists.offsets.push(lists.item.len() as u32);
+        }
+        let mut matrix = Vec::new();
+        for items in lists.ranges() {
+            let shares: Vec<f64> = items.map(|i| share[lists.item[i] as usize]).collect();
+            matrix.clear();
+            placement.of(&shares, 0.0, &mut matrix);
+            own.extend((0..4).map(|k| matrix[k * 4 + k]));
+        }
+        let found = Examination::estimate(&lists, &own, 4, 1e9).unwrap();
+        for k in 0..4 {
+            assert!((found.values[k] / truth[k] - 1.0).abs() < 0.06, "{:?}", found.values);
+        }
+        let unweighted = Examination::estimate(&lists, &own, 4, 1.0).unwrap();
+        assert!(unweighted.values[3] < 0.5 * truth[3], "{:?}", unweighted.values);
     }
 
     #[test]

@@ -1,30 +1,30 @@
 //! Off-policy evaluation: what the lists of a log would have earned under another policy, without showing them again.
 //!
-//! What is estimated: every logged request answered by the other policy once, with the past as it was. Clicks, orders and
-//! revenue per list. What a different list does to later visits is not in it.
+//! What is estimated: every logged request answered by the other policy once, with the past as it was. Clicks, orders
+//! and revenue per list. What a different list does to later visits is not in it.
 //!
 //! **What a log can tell.** A log with a propensity per shown item, but without the candidates that were not shown, can
 //! answer for
 //!
-//! * *other orders of the shown items* ([`Policy::Order`], [`Policy::Popularity`], [`Policy::Random`]). Given the items of
-//!   a list, their order is random with known probabilities ([`placement`]), so no item that could stand at a place was
-//!   never seen there;
+//! * *other orders of the shown items* ([`Policy::Order`], [`Policy::Popularity`], [`Policy::Random`]). Given the items
+//!   of a list, their order is random with known probabilities ([`placement`]), so no item that could stand at a place
+//!   was never seen there;
 //! * *a policy that tells its own probability of what was shown* ([`Policy::File`]).
 //!
 //! It cannot answer for a model that picks other items out of candidates it does not name.
 //!
 //! **Assumptions.** Of another order: the position-based model, P(click) = examination of the place · relevance of the
-//! item, and Plackett–Luce logging. Where an item's relevance depends on what is above it, the estimate is off by what the
-//! new order changes in that. Of a file: that what a place earns depends on the places above it and not on those below;
-//! and support: no zero propensity where the target's is above 0. Of both: propensities are those that the log was
-//! made with.
+//! item, and Plackett–Luce logging. Where an item's relevance depends on what is above it, the estimate is off by what
+//! the new order changes in that. Of a file: that what a place earns depends on the places above it and not on those
+//! below; and support: no zero propensity where the target's is above 0. Of both: propensities are those that the log
+//! was made with.
 //!
 //! Without propensities, the order of lists is fitted ([`order_model`]) and the evaluation says so.
 //!
-//! **What is fitted where.** Nothing is fitted on what is measured, as long as there are earlier lists: examination comes
-//! from the lists before, the level of the reward model from the validation split. The intervals know the error of an
-//! estimated examination, to first order; they do not know that of the fitted order. The reward model is the run's own
-//! click and purchase heads, trained on the training split.
+//! **What is fitted where.** Nothing is fitted on what is measured, as long as there are earlier lists: examination
+//! comes from the lists before, the level of the reward model from the validation split. The intervals know the error
+//! of an estimated examination, to first order; they do not know that of the fitted order. The reward model is the
+//! run's own click and purchase heads, trained on the training split.
 
 pub mod estimators;
 pub mod examination;
@@ -328,8 +328,8 @@ fn plural(n: usize, one: &str) -> String {
 ///
 /// # Errors
 ///
-/// Without a click task, labels or positions; where propensities are no probabilities; where no list can be used; a clip
-/// below 1; whatever is wrong with a policy's file; where no examination can be estimated.
+/// Without a click task, labels or positions; where propensities are no probabilities; where no list can be used; a
+/// clip below 1; whatever is wrong with a policy's file; where no examination can be estimated.
 pub fn evaluate_policies(
     run: &TrainedRun,
     data: &Dataset,

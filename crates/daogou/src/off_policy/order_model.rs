@@ -1,8 +1,8 @@
 //! Estimated propensities, for a log without them: in what order did the shop show what it showed?
 //!
-//! Items of a list are taken to be drawn one after the other in proportion to `exp(b · x)`, x being what is known of each
-//! (Plackett–Luce, a logit for every place). Candidates that were not shown are not in the log, so only the order within
-//! lists is modelled.
+//! Items of a list are taken to be drawn one after the other in proportion to `exp(b · x)`, x being what is known of
+//! each (Plackett–Luce, a logit for every place). Candidates that were not shown are not in the log, so only the order
+//! within lists is modelled.
 
 /// Features of an item.
 pub const FEATURES: usize = 2;
@@ -16,8 +16,8 @@ pub struct OrderModel {
     pub slopes: [f64; FEATURES],
 }
 
-/// Weight of the pull of slopes towards 0, as of a standard normal prior: negligible beside some dozens of lists, and it
-/// keeps slopes finite where a feature orders all lists perfectly.
+/// Weight of the pull of slopes towards 0, as of a standard normal prior: negligible beside some dozens of lists, and
+/// it keeps slopes finite where a feature orders all lists perfectly.
 const PRIOR: f64 = 1.0;
 const MOST_STEPS: usize = 50;
 

@@ -1,10 +1,10 @@
 //! How likely each item of a shown list was to stand at each of its places.
 //!
 //! A log tells the probability of every shown item at its place, given the candidates and the items above. Where the
-//! policy draws items one after the other in proportion to weights (Plackett–Luce), that is enough to know the weights of
-//! the shown items as shares of all candidates, though the candidates themselves are not in the log: the share of the item
-//! at place k is `q_k · Π_{j<k} (1 − q_j)`. With them every other order of the same items has a known probability, and so,
-//! given which items were shown, every item has one at every place.
+//! policy draws items one after the other in proportion to weights (Plackett–Luce), that is enough to know the weights
+//! of the shown items as shares of all candidates, though the candidates themselves are not in the log: the share of
+//! the item at place k is `q_k · Π_{j<k} (1 − q_j)`. With them every other order of the same items has a known
+//! probability, and so, given which items were shown, every item has one at every place.
 
 /// Items of a list, at most: the cost is `n · 2ⁿ`.
 pub const MOST_ITEMS: usize = 12;

@@ -18,8 +18,8 @@ pub enum Policy {
     Popularity,
     /// The shown items in a uniformly random order.
     Random,
-    /// A policy of its own: a file with the probability that it shows the logged item at its place, given the candidates
-    /// and the items above. It has the rows of the log, in their order.
+    /// A policy of its own: a file with the probability that it shows the logged item at its place, given the
+    /// candidates and the items above. It has the rows of the log, in their order.
     File(PathBuf),
 }
 
@@ -52,8 +52,13 @@ impl FromStr for Policy {
             return Ok(Self::File(file.into()));
         }
         if !text.contains('=') {
-            return Err(Error::data(format!("policy `{text}` is not known: expected click, purchase, revenue, popularity, random, weights, or file:F"))
-                .with_hint("weights look like `click=1,purchase=3`; the logged lists are always shown beside"));
+            return Err(Error::data(format!(
+                "policy `{text}` is not known: expected click, purchase, revenue, popularity, \
+                 random, weights, or file:F"
+            ))
+            .with_hint(
+                "weights look like `click=1,purchase=3`; the logged lists are always shown",
+            ));
         }
         let weights: Weights = text.parse()?;
         if weights.diversity > 0.0 || weights.novelty > 0.0 {
@@ -70,8 +75,8 @@ impl FromStr for Policy {
 ///
 /// # Errors
 ///
-/// A file without the column, with another number of rows than the log, with a cell that is no probability, or with another
-/// item in a row where it names items.
+/// A file without the column, with another number of rows than the log, with a cell that is no probability, or with
+/// another item in a row where it names items.
 pub fn read_probabilities(path: &Path, config: &Config, data: &Dataset) -> Result<Vec<f64>> {
     if data.report.bad_rows > 0 {
         return Err(Error::data(format!(

@@ -1,13 +1,13 @@
 //! From a policy to weights: how much more, or less, often it would have an item looked at than the log had.
 //!
-//! **Another order of the same items.** Under the position-based model an item earns in proportion to the examination of
-//! its place. Given the items of a list, the logging policy had it examined `Σ_k e_k · P(i at k)` on average, the other
-//! policy has it examined e of its place; the ratio is the weight (Li et al. 2018). It is never larger than the most by
-//! which one place is examined more than another, so even a policy far from the logged one can be evaluated.
+//! **Another order of the same items.** Under the position-based model an item earns in proportion to the examination
+//! of its place. Given the items of a list, the logging policy had it examined `Σ_k e_k · P(i at k)` on average, the
+//! other policy has it examined e of its place; the ratio is the weight (Li et al. 2018). It is never larger than the
+//! most by which one place is examined more than another, so even a policy far from the logged one can be evaluated.
 //!
 //! **A policy with probabilities of its own.** The weight of place k is the product over places 1 to k of the target's
-//! probability over the logged one: what a place earns may depend on everything above it (McInerney et al. 2020). It holds
-//! without any model of examination, and its variance grows with every place.
+//! probability over the logged one: what a place earns may depend on everything above it (McInerney et al. 2020). It
+//! holds without any model of examination, and its variance grows with every place.
 
 use super::estimators::{Drift, Estimates, Terms, clip, dr, effective_sample_size, estimate};
 use super::estimators::{ips, snips};

@@ -267,8 +267,8 @@ fn runs(
     records
 }
 
-/// The bar of the method: intervals of SNIPS and DR hold the true value in at least 90 of 100 runs, whatever the policy,
-/// though the model is wrong and lists have satiation, which the position-based model does not know.
+/// The bar of the method: intervals of SNIPS and DR hold the true value in at least 90 of 100 runs, whatever the
+/// policy, though the model is wrong and lists have satiation, which the position-based model does not know.
 #[test]
 fn intervals_hold_the_true_value_of_other_policies() {
     let options = Options { users: 20_000, items: 400, candidates: 30, k: 6, ..Options::default() };
@@ -298,8 +298,8 @@ fn intervals_hold_the_true_value_of_other_policies() {
     );
 }
 
-/// What the log of a whole simulated shop would have got in another order: its people come back, remember what they saw,
-/// and buy; the model, examination and intervals are those of a trained run.
+/// What the log of a whole simulated shop would have got in another order: its people come back, remember what they
+/// saw, and buy; the model, examination and intervals are those of a trained run.
 #[test]
 fn a_trained_run_judges_other_orders_of_its_log() {
     let directory = tempfile::tempdir().unwrap();
