@@ -132,6 +132,7 @@ fn defaults_and_schema_are_readable_by_programs() {
         "validate",
         "train",
         "eval",
+        "evaluate-policy",
         "predict",
         "recommend",
         "rerank",
@@ -195,6 +196,19 @@ fn the_simulated_shop_trains_on_all_four_tasks() {
         assert!(report["tasks"][task].is_object(), "{task}");
     }
     assert!(report["lists"]["ndcg"].is_number());
+    let asked = ["evaluate-policy", "run", "--policy", "click=1,purchase=3", "--policy", "random"];
+    let text = done(d, &asked);
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    assert!(text.contains("propensities logged") && text.contains("over logged, DR"), "{text}");
+    let json = done(d, &[&asked[..], &["--format", "json", "--clip", "20"]].concat());
+    let found: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&found["clip"], &found["policies"][0]["policy"]), (&20.0.into(), &"logged".into()));
+    for key in ["direct", "ips", "snips", "dr", "gain"] {
+        assert!(found["policies"][1]["clicks"][key].is_number(), "{key}");
+        assert!(found["policies"][2]["orders"]["intervals"][key].is_array(), "{key}");
+    }
+    refused(d, &["evaluate-policy", "run", "--policy", "best"], &["policy `best`", "hint:"]);
+    refused(d, &["evaluate-policy", "run"], &["--policy"]);
     let list = done(
         d,
         &["recommend", "run", "--user", "u00003", "--context", "hour=20", "--format", "json"],

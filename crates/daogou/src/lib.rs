@@ -14,6 +14,7 @@ mod list_maker;
 pub mod lists;
 pub mod metrics;
 pub mod models;
+pub mod off_policy;
 pub mod pareto;
 pub mod predict;
 pub mod recommend;

@@ -1,9 +1,11 @@
 //! `daogou eval`.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use daogou::data::load_known;
+use daogou::artifact::Manifest;
+use daogou::data::{Dataset, load_known};
 use daogou::evaluate::{EvaluateOptions, Evaluation, table};
 use daogou::run::TrainedRun;
 
@@ -30,7 +32,7 @@ pub(crate) struct Eval {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Part {
+pub(super) enum Part {
     Test,
     Valid,
 }
@@ -38,25 +40,33 @@ enum Part {
 impl Eval {
     pub(super) fn run(self) -> anyhow::Result<Outcome> {
         let (run, manifest) = TrainedRun::open(&self.run)?;
-        let data = match &self.data {
-            None => run.training_log(&manifest)?,
-            Some(file) => {
-                let mut config = run.config.clone();
-                config.data.impressions = vec![file.display().to_string()];
-                config.data.test.clear();
-                load_known(&config, Path::new("."), run.known())?
-            }
-        };
-        let part = if self.split == Part::Valid && self.data.is_none() {
-            data.split.valid.clone()
-        } else {
-            data.split.test.clone()
-        };
+        let (data, part) = log(&run, &manifest, self.data.as_deref(), self.split)?;
         let options = EvaluateOptions { lists: self.lists, ..EvaluateOptions::default() };
         let evaluation = run.evaluate(&data, &part, &options)?;
         print(&shown(&evaluation, self.format)?)?;
         Ok(Outcome::Done)
     }
+}
+
+/// The log to measure, and the range of its requests: all of `file`, or a part of the training log.
+pub(super) fn log(
+    run: &TrainedRun,
+    manifest: &Manifest,
+    file: Option<&Path>,
+    part: Part,
+) -> daogou::Result<(Dataset, Range<usize>)> {
+    let data = match file {
+        None => run.training_log(manifest)?,
+        Some(file) => {
+            let mut config = run.config.clone();
+            config.data.impressions = vec![file.display().to_string()];
+            config.data.test.clear();
+            load_known(&config, Path::new("."), run.known())?
+        }
+    };
+    let valid = part == Part::Valid && file.is_none();
+    let requests = if valid { data.split.valid.clone() } else { data.split.test.clone() };
+    Ok((data, requests))
 }
 
 /// The evaluation in the form asked for.

@@ -3,6 +3,7 @@
 mod bench;
 mod demo;
 mod eval;
+mod evaluate_policy;
 mod export;
 mod import;
 mod init;
@@ -44,6 +45,7 @@ pub(crate) enum Command {
     Validate(validate::Validate),
     Train(train::Train),
     Eval(eval::Eval),
+    EvaluatePolicy(evaluate_policy::EvaluatePolicy),
     Predict(predict::Predict),
     Recommend(recommend::Recommend),
     Pareto(pareto::Pareto),
@@ -64,6 +66,7 @@ impl Command {
             Self::Validate(command) => command.run(),
             Self::Train(command) => command.run(),
             Self::Eval(command) => command.run(),
+            Self::EvaluatePolicy(command) => command.run(),
             Self::Predict(command) => command.run(),
             Self::Recommend(command) => command.run(),
             Self::Pareto(command) => command.run(),

@@ -142,9 +142,9 @@ pub fn floor_rows(out: &mut String, floors: &[Floor]) {
     }
 }
 
-/// A note, broken between words to stay within 80 columns.
-fn note_lines(out: &mut String, note: &str) {
-    let mut line = String::from("\n  note:");
+/// A note or a warning, as `kind` says, broken between words to stay within 80 columns.
+pub(crate) fn note_lines(out: &mut String, kind: &str, note: &str) {
+    let mut line = format!("\n  {kind}:");
     for word in note.split_whitespace() {
         if line.trim_start_matches('\n').chars().count() + 1 + word.chars().count() > 80 {
             let _ = writeln!(out, "{line}");
@@ -253,7 +253,7 @@ pub fn table(evaluation: &Evaluation) -> String {
     built_rows(&mut out, &evaluation.lists.built);
     floor_rows(&mut out, &evaluation.lists.floors);
     for note in &evaluation.notes {
-        note_lines(&mut out, note);
+        note_lines(&mut out, "note", note);
     }
     out
 }

@@ -211,7 +211,7 @@ pub struct Columns {
     /// Position in the shown list, from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub position: Option<String>,
-    /// Probability that the logging policy showed this item there.
+    /// Probability that the logging policy showed this item there, given the candidates and the items above.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub propensity: Option<String>,
     /// Item category, for the diversity head and for lists. In the items table, else in the impressions.

@@ -12,6 +12,8 @@
 //! schedule (24 bytes per request) and what each person has already been shown (some 16 bytes per different item).
 
 mod choice;
+#[cfg(test)]
+mod off_policy;
 pub mod oracle;
 mod output;
 mod policy;
