@@ -14,6 +14,7 @@ pub mod metrics;
 pub mod models;
 pub mod predict;
 pub mod recommend;
+pub mod report;
 pub mod rerank;
 mod rows;
 pub mod run;

@@ -9,6 +9,7 @@ mod init;
 mod inspect;
 mod predict;
 mod recommend;
+mod report;
 mod rerank;
 mod schema;
 mod simulate;
@@ -45,6 +46,7 @@ pub(crate) enum Command {
     Predict(predict::Predict),
     Recommend(recommend::Recommend),
     Rerank(rerank::Rerank),
+    Report(report::ReportPage),
     Inspect(inspect::Inspect),
     Export(export::Export),
     Bench(bench::Bench),
@@ -64,6 +66,7 @@ impl Command {
             Self::Predict(command) => command.run(),
             Self::Recommend(command) => command.run(),
             Self::Rerank(command) => command.run(),
+            Self::Report(command) => command.run(),
             Self::Inspect(command) => command.run(),
             Self::Export(command) => command.run(),
             Self::Bench(command) => command.run(),
