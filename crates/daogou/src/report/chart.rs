@@ -49,7 +49,7 @@ pub struct TradeOff {
     pub x: String,
     /// Name of the vertical axis, with its unit.
     pub y: String,
-    /// At most six are told apart by colour and mark.
+    /// Up to 36 are told apart by colour and mark together, six by each of them alone; more than ten are hard to read.
     pub series: Vec<Series>,
     /// A sentence that says what to see.
     pub note: String,
@@ -74,7 +74,7 @@ impl Table {
     pub(super) fn markup(&self) -> Markup {
         html! {
             div.wide tabindex="0" {
-                table.words[self.words] {
+                table class=[self.words.then_some("words")] {
                     thead { tr { @for name in &self.head { th scope="col" { (name) } } } }
                     tbody {
                         @for row in &self.rows {
@@ -170,7 +170,7 @@ pub(super) enum Ink {
     Grid,
     /// What everything is drawn on.
     Paper,
-    /// A series, counted from 0; after six they repeat.
+    /// A series, counted from 0; after six the colours repeat, with other marks.
     Series(usize),
 }
 
@@ -232,6 +232,7 @@ impl Ink {
 pub(super) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
 /// What goes wrong when drawing.
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` hands over")]
 pub(super) fn failed(error: DrawingAreaErrorKind<std::io::Error>) -> Error {
     Error::Io(std::io::Error::other(format!("a chart could not be drawn: {error}")))
 }
@@ -267,7 +268,7 @@ pub(super) fn mark(area: &Area<'_>, at: (i32, i32), series: usize) -> Result<()>
     shape(area, at, series, (r, Ink::Series(series)))
 }
 
-/// The shape of a series, of a radius.
+/// The shape of a series, of a radius. When colours begin again, shapes move on by one.
 fn shape(area: &Area<'_>, (x, y): (i32, i32), series: usize, (r, ink): (i32, Ink)) -> Result<()> {
     let polygon = |points: &[(i32, i32)]| {
         let points: Vec<_> = points.iter().map(|&(dx, dy)| (x + dx, y + dy)).collect();
@@ -275,7 +276,7 @@ fn shape(area: &Area<'_>, (x, y): (i32, i32), series: usize, (r, ink): (i32, Ink
     };
     // Corners reach out so that all shapes look equally large.
     let (most, least) = (r + r / 4, r - r / 8);
-    match series % SERIES {
+    match (series + series / SERIES) % SERIES {
         0 => area.draw(&Circle::new((x, y), r, ink.fill())),
         1 => polygon(&[(0, -most), (most, least), (-most, least)]),
         2 => polygon(&[(-least, -least), (least, -least), (least, least), (-least, least)]),
@@ -480,6 +481,15 @@ mod tests {
         }
         assert!(!body.contains("=\"#"), "{body}");
         assert!(body.contains("&lt;b&gt;&amp;&quot;#DA9000&quot; =&quot;#DA9001&quot;"), "{body}");
+    }
+
+    #[test]
+    fn many_series_differ_in_colour_or_mark() {
+        let drawn =
+            |series: usize| Drawing::new(50, |area| mark(area, (100, 100), series)).unwrap().body;
+        let all: std::collections::BTreeSet<String> = (0..SERIES * SERIES).map(drawn).collect();
+        assert_eq!(all.len(), SERIES * SERIES);
+        assert_eq!(drawn(0), drawn(SERIES * SERIES));
     }
 
     #[test]

@@ -7,18 +7,21 @@ use super::numbers::{count, fixed, percent};
 use super::plot::{Axis, Curve, Plot};
 use super::{MAKERS, Section};
 use crate::Result;
-use crate::evaluate::Built;
-use crate::metrics::exposure::{catalogue_coverage, gini};
+use crate::evaluate::{Built, Evaluation};
 use crate::run::TrainedRun;
 
 /// Points of a curve, about.
 const POINTS: usize = 120;
 
 /// `None` without lists.
-pub(super) fn section(run: &TrainedRun, built: &Built) -> Result<Option<Section>> {
+pub(super) fn section(
+    run: &TrainedRun,
+    evaluation: &Evaluation,
+    built: &Built,
+) -> Result<Option<Section>> {
     let items = run.stored.items.ids.len();
     let mut curves = Vec::new();
-    let shares = [0.5, 0.8, 0.9, 0.95, 0.99];
+    let shares = [0.8, 0.9, 0.95, 0.99];
     let mut table = Table::new(&["lists", "Gini", "items shown"]);
     table.head.extend(shares.iter().map(|share| {
         let top = 1.0 - share;
@@ -32,13 +35,16 @@ pub(super) fn section(run: &TrainedRun, built: &Built) -> Result<Option<Section>
         }
         // Row 0 stands for unknown items, which no list is built from.
         let shown = &shown[1..];
-        let Some(gini) = gini(shown) else { continue };
+        let Some(report) = evaluation.lists.built.get(*who) else { continue };
+        if shown.iter().all(|&n| n == 0) {
+            continue;
+        }
         let cumulative = cumulative(shown);
         let key = Key { ink: Ink::Series(i), line: Line::Solid, mark: false };
-        let label = format!("{name}, Gini {}", fixed(Some(gini), 2));
+        let label = format!("{name}, Gini {}", fixed(report.gini, 2));
         curves.push(Curve::new(label, lorenz(&cumulative), key));
         let mut row =
-            vec![(*name).to_string(), fixed(Some(gini), 4), percent(catalogue_coverage(shown), 1)];
+            vec![(*name).to_string(), fixed(report.gini, 3), percent(report.catalogue_coverage, 1)];
         let total = cumulative[cumulative.len() - 1] as f64;
         row.extend(shares.iter().map(|share| {
             let rest = (share * shown.len() as f64).round() as usize;
@@ -101,6 +107,7 @@ fn lorenz(cumulative: &[u64]) -> Vec<(f64, f64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::exposure::gini;
 
     #[test]
     fn a_lorenz_curve_encloses_half_of_the_gini() {

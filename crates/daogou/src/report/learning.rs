@@ -71,7 +71,7 @@ fn note(
     said += if best.step == last.step {
         ": more training may help."
     } else {
-        "; after that the model learns its training rows by heart."
+        "; from there on the model learns its training rows by heart."
     };
     said
 }

@@ -67,36 +67,36 @@ fn wanted(categories: usize, visits: &[BuiltVisit]) -> Option<Vec<Option<f64>>> 
 fn chart(catalogue: &Catalogue, visits: &[BuiltVisit], k: usize) -> Result<Option<Chart>> {
     let n = catalogue.categories.len();
     let mut series = Vec::new();
-    if let Some(values) = wanted(n, visits) {
+    if let Some(numbers) = wanted(n, visits) {
         let key = Key { ink: Ink::Text, line: Line::Outline, mark: false };
-        series.push(Values { name: "wanted".into(), values, intervals: Vec::new(), key });
+        series.push(Values { name: "wanted".into(), numbers, intervals: Vec::new(), key });
     }
     for (i, (who, name)) in MAKERS.iter().enumerate() {
-        let Some(values) = shown(catalogue, visits, who, k) else { continue };
+        let Some(numbers) = shown(catalogue, visits, who, k) else { continue };
         let line = if *who == "model" { Line::Filled } else { Line::None };
         let key = Key { ink: Ink::Series(i), line, mark: *who != "model" };
-        series.push(Values { name: (*name).into(), values, intervals: Vec::new(), key });
+        series.push(Values { name: (*name).into(), numbers, intervals: Vec::new(), key });
     }
     let Some(first) = series.first() else { return Ok(None) };
 
     // The largest share first; equal ones by number.
     let mut order: Vec<usize> = (0..n).collect();
     order.sort_by(|&a, &b| {
-        let of = |i: usize| first.values[i].unwrap_or(0.0);
+        let of = |i: usize| first.numbers[i].unwrap_or(0.0);
         of(b).total_cmp(&of(a)).then(a.cmp(&b))
     });
     for values in &mut series {
-        values.values = order.iter().map(|&i| values.values[i]).collect();
+        values.numbers = order.iter().map(|&i| values.numbers[i]).collect();
     }
     let names: Vec<String> = order.iter().map(|&i| catalogue.categories[i].clone()).collect();
     let head: Vec<&str> =
         std::iter::once("category").chain(series.iter().map(|s| s.name.as_str())).collect();
     let mut table = Table::new(&head);
     for (row, name) in names.iter().enumerate() {
-        let cells = series.iter().map(|s| percent(s.values[row], 1));
+        let cells = series.iter().map(|s| percent(s.numbers[row], 1));
         table.rows.push(std::iter::once(name.clone()).chain(cells).collect());
     }
-    let most = series.iter().flat_map(|s| s.values.iter().flatten()).copied().fold(0.0, f64::max);
+    let most = series.iter().flat_map(|s| s.numbers.iter().flatten()).copied().fold(0.0, f64::max);
     let wished = series[0].name == "wanted";
     let rows = Rows {
         name: "category-mix".into(),

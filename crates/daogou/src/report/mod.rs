@@ -85,7 +85,7 @@ impl Report {
             trade_offs::section(trade_offs)?,
             lists::section(evaluation),
             mix::section(run, built)?,
-            exposure::section(run, built)?,
+            exposure::section(run, evaluation, built)?,
             segments::section(material, &examined.predictions, options)?,
             phone::section(material, built),
         ]

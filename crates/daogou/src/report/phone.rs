@@ -103,7 +103,7 @@ fn card(
         |(task, own)| {
             let p = f64::from(own[place]);
             // Two digits that count.
-            (task.name.as_str(), percent(Some(p), if p < 0.0995 { 1 } else { 0 }))
+            (task.name.as_str(), percent(Some(p), usize::from(p < 0.0995)))
         },
     );
     let heads: Vec<(&str, String)> = heads.collect();

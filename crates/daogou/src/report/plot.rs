@@ -5,8 +5,8 @@ use plotters::style::ShapeStyle;
 use plotters::style::text_anchor::{HPos, VPos};
 
 use super::chart::{
-    Area, Chart, Drawing, Ink, Key, Line, Series, Table, TradeOff, UNIT, dashes, failed, legend,
-    mark, path, slug, text_style, text_width, write_text,
+    Area, Chart, Drawing, Ink, Key, Line, SERIES, Series, Table, TradeOff, UNIT, dashes, failed,
+    legend, mark, path, slug, text_style, text_width, write_text,
 };
 use super::numbers::{fixed, line};
 use crate::Result;
@@ -182,7 +182,13 @@ impl TradeOff {
     pub(super) fn chart(&self, number: usize) -> Result<Option<Chart>> {
         let mut table = Table::new(&["", &self.x, &self.y]);
         let curve = |(i, series): (usize, &Series)| {
-            let line = if series.line { Line::Solid } else { Line::None };
+            let line = if !series.line {
+                Line::None
+            } else if i < SERIES {
+                Line::Solid
+            } else {
+                Line::Dashed
+            };
             let key = Key { ink: Ink::Series(i), line, mark: true };
             Curve::new(&series.name, series.points.clone(), key)
         };

@@ -25,7 +25,7 @@ const NAME: usize = 22;
 pub(super) struct Values {
     pub(super) name: String,
     /// One per row.
-    pub(super) values: Vec<Option<f64>>,
+    pub(super) numbers: Vec<Option<f64>>,
     /// Likewise; empty where there are none.
     pub(super) intervals: Vec<Option<[f64; 2]>>,
     /// [`Line::Outline`] and [`Line::Filled`] are bars, everything else a mark.
@@ -108,7 +108,7 @@ impl Rows {
             path(area, &ends, Ink::Muted, 1.0)?;
         }
         for series in &self.series {
-            for (row, value) in series.values.iter().enumerate() {
+            for (row, value) in series.numbers.iter().enumerate() {
                 let Some(value) = value.filter(|v| v.is_finite()) else { continue };
                 let (x, y) = place(value, row);
                 if let Some(Some(ends)) = series.intervals.get(row) {
@@ -135,7 +135,7 @@ mod tests {
     fn bars_and_marks_stand_in_their_rows() {
         let series = |name: &str, line, ink, values: [Option<f64>; 2]| Values {
             name: name.into(),
-            values: values.to_vec(),
+            numbers: values.to_vec(),
             intervals: vec![None, Some([0.1, 0.9])],
             key: Key { ink, line, mark: true },
         };

@@ -223,7 +223,7 @@ fn table(asked: &Asked, rows: &[(String, &TaskReport)]) -> Markup {
                 }
                 tbody {
                     @for (i, (name, report)) in rows.iter().enumerate() {
-                        tr.own[i == 0] {
+                        tr class=[(i == 0).then_some("own")] {
                             th scope="row" { (name) }
                             @for (metric, best) in metrics.iter().zip(&best) {
                                 @let text = cell(metric, report);

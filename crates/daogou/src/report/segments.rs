@@ -174,7 +174,7 @@ fn chart(
         range: ((low - 0.02).max(0.0), (high + 0.02).min(1.0)),
         rule: Some(0.5),
         names: kept.iter().map(|(segment, _)| shown_name(segment)).collect(),
-        series: vec![Values { name: "AUC".into(), values, intervals, key }],
+        series: vec![Values { name: "AUC".into(), numbers: values, intervals, key }],
     };
     rows.draw(table).map(Some)
 }
