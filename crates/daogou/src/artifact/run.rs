@@ -101,8 +101,8 @@ impl RunWriter {
     }
 
     /// Writes the manifest, forces everything to disk and moves the run to its place. An existing run is moved aside
-    /// first and deleted last; files in it that no run wrote are kept. Killed in between, opening still finds a
-    /// complete run, and the next [`RunWriter::prepare`] tidies up.
+    /// first and deleted last; files in it that no run wrote are kept, but for a page about it. Killed in between,
+    /// opening still finds a complete run, and the next [`RunWriter::prepare`] tidies up.
     pub fn finish(mut self, provenance: Provenance) -> Result<Run> {
         if !self.files.contains_key(MODEL) {
             return Err(Error::file(self.target.join(MODEL), "was not written"));

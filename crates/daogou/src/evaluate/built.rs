@@ -147,8 +147,8 @@ pub(crate) fn built_lists(
 }
 
 impl Built {
-    /// Reports by who made the lists, all cut at the K of the configuration; the model's has intervals. The wanted mix is
-    /// that of the diversity head, also for the other lists. What a person would have done with an item that was not
+    /// Reports by who made the lists, all cut at the K of the configuration; the model's has intervals. The wanted mix
+    /// is that of the diversity head, also for the other lists. What a person would have done with an item that was not
     /// shown is not known, so nothing here asks for clicks: ndcg, recall and their like are undefined.
     pub(crate) fn reports(
         &self,

@@ -60,8 +60,9 @@ pub(super) fn section(
     let plot = Plot {
         name: "exposure".into(),
         title: "Lorenz curves of exposure".into(),
-        note: "Items from the least to the most shown; a curve that hugs the corner shows few items over and over. The \
-               table has the share of places that goes to the items shown most."
+        note: "Items from the least to the most shown; a curve that hugs the corner shows few \
+               items over and over. The table has the share of places that goes to the items \
+               shown most."
             .into(),
         x: Axis::share("share of items").range(0.0, 1.0),
         y: Axis::share("share of places").range(0.0, 1.0),
@@ -71,8 +72,9 @@ pub(super) fn section(
     let charts = vec![chart];
     let body = html! {
         p {
-            "How often each of " (count(items as u64 - 1)) " items stands in one of the lists. With fewer places than items no list can "
-            "show all of them: the curves compare list makers over the same requests."
+            "How often each of " (count(items as u64 - 1))
+            " items stands in one of the lists. With fewer places than items no list can show all "
+            "of them: the curves compare list makers over the same requests."
         }
         (charts[0].wide_figure())
     };

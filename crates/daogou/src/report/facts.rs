@@ -278,7 +278,8 @@ fn features(config: &Config) -> Markup {
                     dd {
                         @for (i, feature) in own.iter().enumerate() {
                             @if i > 0 { ", " }
-                            (feature.name) @if feature.kind != FeatureType::Id { " (" (kind(feature.kind)) ")" }
+                            (feature.name)
+                            @if feature.kind != FeatureType::Id { " (" (kind(feature.kind)) ")" }
                         }
                     }
                 }

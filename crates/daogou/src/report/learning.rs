@@ -33,10 +33,12 @@ pub(super) fn section(config: &Config, history: &[Round]) -> Result<Option<Secti
     let best = history.iter().rev().find(|round| round.best);
     let body = html! {
         p {
-            "Losses are over that of the best constant answer: at 1 a task has learned nothing, lower is better. "
-            "Training losses are means over the epoch that came before a point, so they trail behind. "
+            "Losses are over that of the best constant answer: at 1 a task has learned nothing, "
+            "lower is better. Training losses are means over the epoch that came before a point, "
+            "so they trail behind. "
             @if let Some(best) = best {
-                "The run holds the weights of epoch " (best.epoch) " (step " (count(best.step)) "), the best of "
+                "The run holds the weights of epoch " (best.epoch) " (step " (count(best.step))
+                "), the best of "
                 (history.len()) " rounds on the validation split by the weighted sum of losses"
                 @if let Some(loss) = best.valid_loss { ", " (fixed(Some(loss), 4)) }
                 "."

@@ -70,25 +70,28 @@ pub(super) fn section(evaluation: &Evaluation) -> Option<Section> {
     let body = html! {
         @if let Some(model) = model {
             p {
-                "Lists of " (model.k) " built from the whole catalogue for " (count(model.n)) " requests, with what was "
-                "known before each; beside the items of highest click probability, those clicked most in training, and "
-                "what was shown. What a person would have clicked in a list that was never shown, a log does not tell: "
-                "here is what lists are made of."
+                "Lists of " (model.k) " built from the whole catalogue for "
+                (count(model.n)) " requests, with what was known before each; beside the items of "
+                "highest click probability, those clicked most in training, and what was shown. "
+                "What a person would have clicked in a list "
+                "that was never shown, a log does not tell: here is what lists are made of."
             }
             ({
                 let rows = MAKERS.iter().filter_map(|(who, name)| Some((*name, built.get(*who)?)));
                 table(rows, &BUILT).markup()
             })
             p.small {
-                "KL and entropy in nats; categories: distinct ones over the most a list could have; ILD: share of pairs "
-                "of different category; ILD cos: mean 1 − cosine of the items' learned vectors; unseen: not shown to this "
-                "person before; long tail: outside the items with 80 % of the clicks; catalogue: shown in at least one list; "
-                "Gini: 0 where all items are shown equally often."
+                "KL and entropy in nats; categories: distinct ones over the most a list could "
+                "have; ILD: share of pairs of different category; ILD cos: mean 1 − cosine of the "
+                "items' learned vectors; unseen: not shown to this person before; long tail: "
+                "outside the items with 80 % of the clicks; catalogue: shown in at least one "
+                "list; Gini: 0 where all items are shown equally often."
             }
         }
         @if let Some(order) = order {
             p {
-                "Logged lists put in the model's order, measured at " (order.k) " against clicks and purchases:"
+                "Logged lists put in the model's order, measured at " (order.k)
+                " against clicks and purchases:"
             }
             ({
                 let others = evaluation.list_baselines.iter().map(|(name, r)| (order_of(name), r));

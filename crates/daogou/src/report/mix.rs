@@ -24,8 +24,9 @@ pub(super) fn section(run: &TrainedRun, built: &Built) -> Result<Option<Section>
     let charts = vec![chart];
     let body = html! {
         p {
-            "The mean over " (built.visits.len()) " requests. Means hide that each person wants another mix: KL in the "
-            "table above compares list by list."
+            "The mean over " (built.visits.len())
+            " requests. Means hide that each person wants another mix: KL in the table above "
+            "compares list by list."
         }
         (charts[0].wide_figure())
     };
@@ -102,8 +103,8 @@ fn chart(catalogue: &Catalogue, visits: &[BuiltVisit], k: usize) -> Result<Optio
         name: "category-mix".into(),
         title: "Share of places by category".into(),
         note: if wished {
-            "The nearer the solid bar ends to the end of its frame, the nearer the model's lists are to what people want; \
-             marks show where other lists end."
+            "The nearer the solid bar ends to the end of its frame, the nearer the model's lists are \
+             to what people want; marks show where other lists end."
         } else {
             "The solid bar is the model's lists; marks show where other lists end."
         }

@@ -53,9 +53,9 @@ pub(super) fn page(manifest: &Manifest, verdicts: &[Markup], sections: &[Section
                 }
                 footer {
                     p {
-                        "All numbers are of the test split, which took no part in training, stopping or \
-                         calibration. Intervals are 95 % bootstrap intervals, resampled by user. "
-                        "– means undefined."
+                        "Unless a section says otherwise, numbers are of the test split, which "
+                        "took no part in training, stopping or calibration. Intervals are 95 % "
+                        "bootstrap intervals, resampled by user. – means undefined."
                     }
                 }
             }

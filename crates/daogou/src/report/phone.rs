@@ -24,10 +24,12 @@ pub(super) fn section(material: &Material<'_>, built: &Built) -> Option<Section>
     let chosen = examples(&built.visits, |visit| data.requests.user[visit.request]);
     let body = html! {
         p {
-            "Spread evenly over the requests that lists were built for, one per person: nobody chose them. Pictures are swatches by "
-            "category. "
-            b.badge { "new" } " was never shown to this person before; " b.badge { "variety" } " and "
-            b.badge { "novelty" } " stand where that objective gained more from an item than clicks and orders did, or "
+            "Spread evenly over the requests that lists were built for, one per person: nobody "
+            "chose them. Pictures are swatches by category. "
+            b.badge { "new" } " was never shown to this person before; "
+            b.badge { "variety" } " and "
+            b.badge { "novelty" }
+            " stand where that objective gained more from an item than clicks and orders did, or "
             "where the item took the place of one that would sell better by itself."
         }
         div.visits { @for visit in chosen { (example(material, visit)) } }
@@ -130,7 +132,9 @@ fn card(
                         @if new { b.badge { "new" } }
                         @if let Some(why) = why { b.badge { (why) } }
                         @if let Some(other) = displaced {
-                            span.instead { "instead of " bdi { (self::title(run, other as usize)) } }
+                            span.instead {
+                                "instead of " bdi { (self::title(run, other as usize)) }
+                            }
                         }
                     }
                 }

@@ -22,9 +22,9 @@ pub(super) fn section(config: &Config, evaluation: &Evaluation) -> Result<Option
     }
     let body = html! {
         p {
-            "Rows in order of prediction, cut into 20 bins of equal size: the mean prediction of a bin against the rate "
-            "that was observed. On the diagonal a probability means what it says; below it, it promises too much. "
-            "Maps were fitted on the validation split."
+            "Rows in order of prediction, cut into 20 bins of equal size: the mean prediction of "
+            "a bin against the rate that was observed. On the diagonal a probability means what "
+            "it says; below it, it promises too much. Maps were fitted on the validation split."
         }
         (figures(&charts))
     };

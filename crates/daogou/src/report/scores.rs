@@ -150,7 +150,8 @@ pub(super) fn verdicts(config: &Config, evaluation: &Evaluation) -> Vec<Markup> 
             let digits = metric.digits;
             let said = rival.map(|(name, best)| {
                 // The end of the interval that is less good.
-                let worst = ends.map(|ends| ends.map(distance).into_iter().fold(f64::MIN, f64::max));
+                let worst =
+                    ends.map(|ends| ends.map(distance).into_iter().fold(f64::MIN, f64::max));
                 let (word, end) = if distance(value) >= distance(best) {
                     ("does not beat", "")
                 } else if worst.is_some_and(|worst| worst < distance(best)) {
@@ -159,7 +160,8 @@ pub(super) fn verdicts(config: &Config, evaluation: &Evaluation) -> Vec<Markup> 
                     ("is ahead of", ", which may be luck")
                 };
                 html! {
-                    ": " (word) " the best baseline (" (name) ", " (fixed(Some(best), digits)) ")" (end)
+                    ": " (word) " the best baseline (" (name) ", " (fixed(Some(best), digits)) ")"
+                    (end)
                 }
             });
             Some(html! {
@@ -183,8 +185,9 @@ pub(super) fn section(config: &Config, evaluation: &Evaluation) -> Option<Sectio
     }
     let body = html! {
         p {
-            "Each question by itself. The best value of a column is " b.best { "marked" } "; the interval below the "
-            "model's says how much of that may be luck. A model that no column favours is not worth serving."
+            "Each question by itself. The best value of a column is " b.best { "marked" }
+            "; the interval below the model's says how much of that may be luck. A model that no "
+            "column favours is not worth serving."
         }
         @for table in &tables { (table) }
         @if !evaluation.notes.is_empty() {
@@ -228,7 +231,8 @@ fn table(asked: &Asked, rows: &[(String, &TaskReport)]) -> Markup {
                             @for (metric, best) in metrics.iter().zip(&best) {
                                 @let text = cell(metric, report);
                                 td {
-                                    @if best.as_ref() == Some(&text) { b.best { (text) } } @else { (text) }
+                                    @if best.as_ref() == Some(&text) { b.best { (text) } }
+                                    @else { (text) }
                                     @if let Some(ends) = intervals(report).get(metric.key) {
                                         span.interval { (interval(Some(ends), metric.digits)) }
                                     }

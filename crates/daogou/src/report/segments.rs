@@ -74,10 +74,12 @@ pub(super) fn section(
     }
     let body = html! {
         p {
-            "The same model on parts of the test rows. A user is new with fewer than " (NEW_BELOW) " events before the "
-            "request; an item is cold with fewer than " (COLD_BELOW) " impressions in training. Segments with fewer than "
-            (ENOUGH) " positives or negatives are too few to judge. An AUC within a segment is not comparable with one over "
-            "all rows where the segment itself says much about the answer: compare a segment with its neighbours."
+            "The same model on parts of the test rows. A user is new with fewer than "
+            (NEW_BELOW) " events before the request; an item is cold with fewer than "
+            (COLD_BELOW) " impressions in training. Segments with fewer than " (ENOUGH)
+            " positives or negatives are too few to judge. Where the segment itself says much about "
+            "the answer, an AUC within it is lower than one over all rows: compare a segment with "
+            "its neighbours."
         }
         div.figures { @for chart in &charts { (chart.figure()) } }
         @for (name, table) in &tables { h3 { (name) } (table.markup()) }
@@ -166,8 +168,8 @@ fn chart(
         name: format!("segments-{}", asked.file),
         title: format!("{} by segment", asked.short),
         note: format!(
-            "AUC, {}, with its 95 % interval; the line is 0.5, guessing. Look for segments that stand away from their \
-             neighbours.",
+            "AUC, {}, with its 95 % interval; the line is 0.5, guessing. Look for segments that \
+             stand away from their neighbours.",
             asked.long
         ),
         x: Axis::new("AUC"),

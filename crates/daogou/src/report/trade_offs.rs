@@ -17,8 +17,8 @@ pub(super) fn section(trade_offs: &[TradeOff]) -> Result<Option<Section>> {
     }
     let body = html! {
         p {
-            "Turning the weights of a list moves it along a curve: more of one objective for less of another. "
-            "A point that another one beats on both axes is never worth choosing."
+            "Turning the weights of a list moves it along a curve: more of one objective for less "
+            "of another. A point that another one beats on both axes is never worth choosing."
         }
         (figures(&charts))
     };
