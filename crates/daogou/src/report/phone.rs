@@ -7,7 +7,7 @@ use super::{Material, Section, facts};
 use crate::evaluate::{Built, BuiltList, BuiltVisit};
 use crate::lists::Contributions;
 use crate::run::TrainedRun;
-use crate::schema::TaskKind;
+use crate::schema::{Role, TaskKind};
 
 /// Lists shown.
 const EXAMPLES: usize = 5;
@@ -17,7 +17,7 @@ const LINES: usize = 7;
 
 /// `None` without lists.
 pub(super) fn section(material: &Material<'_>, built: &Built) -> Option<Section> {
-    let Material { data, .. } = *material;
+    let Material { run, data, .. } = *material;
     if built.visits.is_empty() {
         return None;
     }
@@ -25,7 +25,9 @@ pub(super) fn section(material: &Material<'_>, built: &Built) -> Option<Section>
     let body = html! {
         p {
             "Spread evenly over the requests that lists were built for, one per person: nobody "
-            "chose them. Pictures are swatches by category. "
+            "chose them. Pictures are swatches by category. Percentages are what the heads say"
+            @if run.config.task_of(Role::Purchase).is_some() { "; of a purchase: once clicked" }
+            ". "
             b.badge { "new" } " was never shown to this person before; "
             b.badge { "variety" } " and "
             b.badge { "novelty" }
