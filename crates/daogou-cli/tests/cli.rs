@@ -68,6 +68,14 @@ fn from_a_flat_file_to_a_list() {
     let seen: Value =
         serde_json::from_str(&done(d, &["inspect", "run", "--format", "json"])).unwrap();
     assert_eq!(seen["users"], 8);
+    let page = done(d, &["report", "run"]);
+    assert_eq!(page.trim(), Path::new("run").join("report.html").to_str().unwrap());
+    assert!(fs::read_to_string(d.join("run/report.html")).unwrap().contains("<h2>Metrics</h2>"));
+    assert!(d.join("run/charts/reliability-ctr.svg").exists());
+    done(d, &["report", "run", "--out", "elsewhere.html", "--lists", "3"]);
+    assert!(d.join("elsewhere.html").exists() && d.join("charts").is_dir());
+    refused(d, &["report", "run", "--out", "nowhere/page.html"], &["nowhere"]);
+    assert!(!d.join("nowhere").exists(), "nothing half-written");
     done(d, &["export", "run", "--out", "weights.safetensors"]);
     assert_eq!(
         fs::read(d.join("weights.safetensors")).unwrap(),
@@ -136,6 +144,7 @@ fn defaults_and_schema_are_readable_by_programs() {
         "predict",
         "recommend",
         "rerank",
+        "report",
         "inspect",
         "export",
         "bench",

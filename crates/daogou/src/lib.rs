@@ -18,6 +18,7 @@ pub mod off_policy;
 pub mod pareto;
 pub mod predict;
 pub mod recommend;
+pub mod report;
 pub mod rerank;
 mod rows;
 mod rule_book;

@@ -10,8 +10,8 @@ use crate::calibrate::{CalibratedForward, Calibrations};
 use crate::data::store::Stored;
 use crate::data::{Dataset, Known};
 use crate::evaluate::{
-    EvaluateOptions, Evaluation, Predictions, Ranking, TaskScores, built_lists, effects, evaluate,
-    ranking, reports,
+    Built, EvaluateOptions, Evaluation, Predictions, Ranking, TaskScores, built_lists, effects,
+    evaluate, ranking, reports,
 };
 use crate::floors::Exposure;
 use crate::list_maker::configured_weights;
@@ -39,6 +39,15 @@ pub struct TrainedRun {
     pub exposure: Exposure,
     /// Users, items and how values become numbers.
     pub stored: Stored,
+}
+
+/// An evaluation and what it measured.
+pub(crate) struct Examined {
+    pub(crate) evaluation: Evaluation,
+    /// Calibrated answers for all requests of the range.
+    pub(crate) predictions: Predictions,
+    /// Lists built for a sample of them.
+    pub(crate) built: Built,
 }
 
 /// Names and shapes of all weights, as a PyTorch user expects them.
@@ -142,6 +151,27 @@ impl TrainedRun {
         Ok((Self { config, network, parameters, calibrations, exposure, stored }, manifest))
     }
 
+    /// How the training of a run directory went, round by round; empty where the run does not say.
+    ///
+    /// # Errors
+    ///
+    /// Where it is no run, or damaged.
+    pub fn history(directory: &Path) -> Result<Vec<Round>> {
+        let run = Run::open(directory)?;
+        if !run.manifest().files.contains_key(HISTORY) {
+            return Ok(Vec::new());
+        }
+        let text = run.read(HISTORY)?;
+        let lines = text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+        lines
+            .map(|line| {
+                serde_json::from_slice(line).map_err(|error| {
+                    Error::file(run.directory().join(HISTORY), format!("damaged: {error}"))
+                })
+            })
+            .collect()
+    }
+
     /// The log that the run was trained on.
     ///
     /// # Errors
@@ -236,6 +266,16 @@ impl TrainedRun {
         requests: &Range<usize>,
         options: &EvaluateOptions,
     ) -> Result<Evaluation> {
+        Ok(self.examine(data, requests, options)?.evaluation)
+    }
+
+    /// [`TrainedRun::evaluate`], and what it measured.
+    pub(crate) fn examine(
+        &self,
+        data: &Dataset,
+        requests: &Range<usize>,
+        options: &EvaluateOptions,
+    ) -> Result<Examined> {
         let binary = self.config.tasks.iter().any(|t| t.kind == TaskKind::Binary);
         if requests.is_empty() || (binary && data.impressions.labels.is_empty()) {
             return Err(Error::data(
@@ -257,7 +297,9 @@ impl TrainedRun {
             let before = reports(&self.config, data, requests, &raw, &without)?;
             evaluation.calibration = effects(&self.calibrations, &before, &evaluation.tasks);
         }
-        let Ok(weights) = configured_weights(self) else { return Ok(evaluation) };
+        let Ok(weights) = configured_weights(self) else {
+            return Ok(Examined { evaluation, predictions, built: Built::default() });
+        };
         if self.config.task_of(Role::Click).is_some() {
             let scores = self.utility(&source, &order, &weights, &mut team)?;
             let without = BootstrapOptions { replicates: 0, ..options.bootstrap };
@@ -270,7 +312,8 @@ impl TrainedRun {
             }
         }
         let built = built_lists(self, data, requests, (&weights, options), &mut team)?;
-        (evaluation.lists.built, evaluation.lists.floors) = (built.reports, built.floors);
+        evaluation.lists.built = built.reports(self, data, &options.bootstrap);
+        evaluation.lists.floors = built.floors.clone();
         if let Some(lists) = evaluation.lists.built.get("model") {
             evaluation.notes.push(format!(
                 "lists were built for {} of {} requests, each from {} items",
@@ -279,7 +322,7 @@ impl TrainedRun {
                 self.stored.items.ids.len() - 1
             ));
         }
-        Ok(evaluation)
+        Ok(Examined { evaluation, predictions, built })
     }
 
     /// Utility of each impression of some requests, position aside: what lists are ordered by.

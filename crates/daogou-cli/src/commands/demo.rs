@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use daogou::artifact::REPORT;
 use daogou::data::Dataset;
 use daogou::evaluate::{EvaluateOptions, Evaluation, TaskReport, TaskScores, table};
 use daogou::models::{Mode, Source};
@@ -16,7 +17,7 @@ use daogou_nn::Team;
 use super::Outcome;
 use crate::terminal::{note, print};
 
-/// See it work: simulate a phone shop, train, evaluate, and build five lists
+/// See it work: simulate a phone shop, train, evaluate, build five lists, and write a report
 #[derive(Args)]
 pub(crate) struct Demo {
     /// Directory for the shop and the run
@@ -72,6 +73,9 @@ impl Demo {
             text += &super::recommend::shown(&recommend(&run, &ask, &mut team)?, false);
         }
         print(&text)?;
+        let page = directory.join(REPORT);
+        super::report::written(&directory, &page, &EvaluateOptions::default())?;
+        note(&format!("a report to look at, in a browser:\n  {}", page.display()));
         note(&format!(
             "the run is in {0}; try: daogou recommend {0} --user u00042 --explain",
             directory.display()

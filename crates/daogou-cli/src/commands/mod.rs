@@ -11,6 +11,7 @@ mod inspect;
 mod pareto;
 mod predict;
 mod recommend;
+mod report;
 mod rerank;
 mod rule_flags;
 mod schema;
@@ -50,6 +51,7 @@ pub(crate) enum Command {
     Recommend(recommend::Recommend),
     Pareto(pareto::Pareto),
     Rerank(rerank::Rerank),
+    Report(report::ReportPage),
     Inspect(inspect::Inspect),
     Export(export::Export),
     Bench(bench::Bench),
@@ -71,6 +73,7 @@ impl Command {
             Self::Recommend(command) => command.run(),
             Self::Pareto(command) => command.run(),
             Self::Rerank(command) => command.run(),
+            Self::Report(command) => command.run(),
             Self::Inspect(command) => command.run(),
             Self::Export(command) => command.run(),
             Self::Bench(command) => command.run(),

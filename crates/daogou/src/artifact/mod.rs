@@ -5,6 +5,7 @@
 //! RUN/manifest.json        format version, program version, seed, data fingerprint, metrics, checksums of all files
 //! RUN/model.safetensors    dense parameters and embedding tables, f32
 //! RUN/…                    whatever else the run saved (vocabularies, catalogue, report)
+//! RUN/report.html, charts/ the page about it, where one was asked for; gone when another run takes this one's place
 //! RUN/checkpoint/          state of an unfinished training
 //! ```
 
@@ -18,5 +19,6 @@ pub use checkpoint::{Checkpoint, load_checkpoint, save_checkpoint};
 pub(crate) use files::NewFile;
 pub use files::write_atomic;
 pub use manifest::{FORMAT_VERSION, FileSum, Manifest, Provenance};
-pub use run::{CONFIG, MANIFEST, MODEL, Run, RunWriter};
+pub(crate) use run::CHARTS;
+pub use run::{CONFIG, MANIFEST, MODEL, REPORT, Run, RunWriter};
 pub use tensors::{Tensor, TensorView, Tensors, write_tensors};

@@ -18,6 +18,10 @@ pub const MANIFEST: &str = "manifest.json";
 /// Weights.
 pub const MODEL: &str = "model.safetensors";
 
+/// The page about a run that `daogou report` writes into it, in no manifest, and the folder of its charts.
+pub const REPORT: &str = "report.html";
+pub(crate) const CHARTS: &str = "charts";
+
 /// A run being written. Everything goes into `.NAME.new` beside the target; [`RunWriter::finish`] gives it its name.
 /// Dropped before that, nothing is left behind.
 #[derive(Debug)]
@@ -97,8 +101,8 @@ impl RunWriter {
     }
 
     /// Writes the manifest, forces everything to disk and moves the run to its place. An existing run is moved aside
-    /// first and deleted last; files in it that no run wrote are kept. Killed in between, opening still finds a
-    /// complete run, and the next [`RunWriter::prepare`] tidies up.
+    /// first and deleted last; files in it that no run wrote are kept, but for a page about it. Killed in between,
+    /// opening still finds a complete run, and the next [`RunWriter::prepare`] tidies up.
     pub fn finish(mut self, provenance: Provenance) -> Result<Run> {
         if !self.files.contains_key(MODEL) {
             return Err(Error::file(self.target.join(MODEL), "was not written"));
@@ -151,10 +155,13 @@ fn clear_away(old: &Path, target: &Path) -> Result<()> {
         return Ok(());
     }
     let manifest = read_manifest(&old.join(MANIFEST)).ok();
+    let paged = old.join(REPORT).exists();
     let ours = |name: &OsStr| {
         let listed = manifest.iter().flat_map(|manifest| manifest.files.keys());
         let mut tops = listed.filter_map(|file| Path::new(file).iter().next());
-        name == MANIFEST || name == "checkpoint" || tops.any(|top| top == name)
+        // The page about a run, and its charts, say nothing about another one.
+        let page = paged && (name == REPORT || name == CHARTS);
+        name == MANIFEST || name == "checkpoint" || page || tops.any(|top| top == name)
     };
     for entry in fs_err::read_dir(old)? {
         let name = entry?.file_name();

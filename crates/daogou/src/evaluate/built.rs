@@ -11,7 +11,9 @@ use crate::Result;
 use crate::data::{Column, Dataset, FieldKind, Seen};
 use crate::floors::Floor;
 use crate::list_maker::{ListMaker, Made, Shop, Visit, Wish, Workshop};
-use crate::lists::{Candidates, ListBuilder, Objective, Scratch, TopK, Weights};
+use crate::lists::{
+    Candidates, Explanation, ListBuilder, Objective, Scratch, TopK, Weights, explain,
+};
 use crate::metrics::novelty::Popularity;
 use crate::metrics::report::ListContext;
 use crate::metrics::{BootstrapOptions, ListReport, ListSample, ListTally};
@@ -24,27 +26,47 @@ const MOST_CANDIDATES: usize = 1_000_000;
 /// Lists built however large the catalogue is.
 const LEAST_LISTS: usize = 20;
 
-/// What was found on built lists.
+/// Lists for a seeded sample of requests.
 #[derive(Default)]
 pub(crate) struct Built {
-    /// By who made the lists.
-    pub(crate) reports: BTreeMap<String, ListReport>,
+    /// In the order of the log.
+    pub(crate) visits: Vec<BuiltVisit>,
     /// Exposure floors, with the shares of places that the model's lists reach.
     pub(crate) floors: Vec<Floor>,
 }
 
-/// Reports on lists for a seeded sample of requests, by who made the lists:
+/// One request, what was wanted, and its lists.
+pub(crate) struct BuiltVisit {
+    /// Request row.
+    pub(crate) request: usize,
+    /// Wanted share per category; empty without a diversity head.
+    pub(crate) wanted: Vec<f32>,
+    /// Wanted share of items not seen before; `None` without a novelty head.
+    pub(crate) novelty: Option<f32>,
+    /// By who made them: see [`built_lists`].
+    pub(crate) lists: BTreeMap<&'static str, BuiltList>,
+    /// Why the model's list holds its items; what an item displaced is an item row here.
+    pub(crate) reasons: Explanation,
+    /// Per task: probability of every item of the model's list; empty for tasks that are not binary.
+    pub(crate) probabilities: Vec<Vec<f32>>,
+}
+
+/// One list.
+pub(crate) struct BuiltList {
+    /// Item rows in list order; logged lists may be longer than K.
+    pub(crate) items: Vec<u32>,
+    /// Whether the person had not seen each item before; empty in a log without time.
+    pub(crate) unseen: Vec<bool>,
+}
+
+/// Lists for a seeded sample of requests, by who made them:
 ///
 /// * `model`: built as [`recommend`](crate::recommend::recommend) builds them, from every item the run knows, with the
-///   past and the seen items as they were strictly before the request. It alone has intervals.
+///   past and the seen items as they were strictly before the request.
 /// * `click_top_k`: the items of highest click probability.
 /// * `popularity`: the items clicked most in training, the same for everybody.
 /// * `logged`: what was shown, by position, where the log has lists of two items or more. Sampled negatives were shown
 ///   to nobody, so a log of events has none.
-///
-/// All are cut at the K of the configuration. The wanted mix is that of the diversity head, also for the other lists.
-/// What a person would have done with an item that was not shown is not known, so nothing here asks for clicks: ndcg,
-/// recall and their like are undefined.
 ///
 /// Empty where there is no catalogue. Costs a forward pass over the catalogue per list, at most about a million
 /// candidates.
@@ -64,20 +86,8 @@ pub(crate) fn built_lists(
     if items.len() < 2 || options.lists == 0 {
         return Ok(Built::default());
     }
-    let bootstrap = &options.bootstrap;
-    let sample = sample(requests, items.len(), (options.lists, bootstrap.seed));
-    let popularity = Popularity::new(data.catalogue.train_clicks.clone());
+    let sample = sample(requests, items.len(), (options.lists, options.bootstrap.seed));
     let k = run.config.lists.k;
-    let vectors = item_vectors(run, data);
-    let category = super::lists::categories(data);
-    let context = ListContext {
-        k,
-        category: &category,
-        n_categories: data.catalogue.categories.len(),
-        popularity: &popularity,
-        vectors: vectors.as_ref().map(|(vectors, dim)| (vectors.as_slice(), *dim)),
-        smoothing: run.config.lists.smoothing,
-    };
     let popular = most_clicked(&items, &data.catalogue.train_clicks, k);
     let seen_here = Seen::in_log(&data.requests, &data.impressions, &data.timelines);
     let seen = vec![&run.stored.seen, &seen_here];
@@ -85,12 +95,12 @@ pub(crate) fn built_lists(
         ListMaker::new(run, Shop::of_log(&run.config, data), seen.clone(), items, team.size())?;
     let wish = Wish::configured(&run.config.lists, *weights, k)?;
     let mut workshop = Workshop::default();
-    let mut tallies: BTreeMap<&str, ListTally<'_>> = BTreeMap::new();
     let mut top = TopClicks::default();
-    let (mut shown, mut unseen, mut order) = (Vec::new(), Vec::new(), Vec::new());
+    let mut order = Vec::new();
     let mut places = 0;
     let mut of_floors = vec![0; run.exposure.floors.len()];
-    for &r in &sample {
+    let mut visits = Vec::with_capacity(sample.len());
+    for r in sample {
         let user = data.requests.user[r];
         // Without time nothing is known to be earlier than anything else.
         let time = data.requests.time.get(r).copied();
@@ -105,30 +115,22 @@ pub(crate) fn built_lists(
             let of = book.values(attribute);
             *count += made.list.iter().filter(|&&i| of[i as usize] == value).count();
         }
-        let item_of = |&candidate: &u32| made.scored.items[candidate as usize];
-        let mut add = |who: &'static str, items: &[u32]| {
-            unseen.clear();
-            if let Some(time) = time {
-                let new = |&item: &u32| !seen.iter().any(|seen| seen.before(user, item, time));
-                unseen.extend(items.iter().map(new));
-            }
-            tallies.entry(who).or_insert_with(|| ListTally::new(context)).add(&ListSample {
-                items,
-                wanted: made.scored.mix,
-                unseen: &unseen,
-                user,
-                ..ListSample::default()
-            });
+        let scored = made.scored;
+        let item_of = |&candidate: &u32| scored.items[candidate as usize];
+        let mut lists = BTreeMap::new();
+        let mut add = |who: &'static str, items: Vec<u32>| {
+            let new = |time| {
+                let seen = |item| seen.iter().any(|seen| seen.before(user, item, time));
+                items.iter().map(|&item| !seen(item)).collect()
+            };
+            let unseen = time.map_or_else(Vec::new, new);
+            lists.insert(who, BuiltList { items, unseen });
         };
-        shown.clear();
-        shown.extend(made.list.iter().map(item_of));
-        add("model", &shown);
+        add("model", made.list.iter().map(item_of).collect());
         if top.build(&made)? {
-            shown.clear();
-            shown.extend(top.list.iter().map(item_of));
-            add("click_top_k", &shown);
+            add("click_top_k", top.list.iter().map(item_of).collect());
         }
-        add("popularity", &popular);
+        add("popularity", popular.clone());
         let rows = data.requests.impressions(&(r..r + 1));
         if rows.len() > 1 && data.impressions.sampled.is_empty() {
             order.clear();
@@ -136,21 +138,72 @@ pub(crate) fn built_lists(
             if !data.impressions.position.is_empty() {
                 order.sort_by_key(|&i| data.impressions.position[i]);
             }
-            shown.clear();
-            shown.extend(order.iter().map(|&i| data.impressions.item[i]));
-            add("logged", &shown);
+            add("logged", order.iter().map(|&i| data.impressions.item[i]).collect());
         }
+        let mut reasons =
+            explain(made.list, &made.candidates, &made.objective, weights, &scored.heads);
+        for displaced in reasons.displaced.iter_mut().flatten() {
+            *displaced = item_of(displaced);
+        }
+        let of_list = |all: &Vec<f32>| -> Vec<f32> {
+            made.list.iter().filter_map(|&candidate| all.get(candidate as usize).copied()).collect()
+        };
+        visits.push(BuiltVisit {
+            request: r,
+            wanted: scored.mix.to_vec(),
+            novelty: scored.novelty,
+            lists,
+            reasons,
+            probabilities: scored.probabilities.iter().map(of_list).collect(),
+        });
     }
-    let without = BootstrapOptions { replicates: 0, ..*bootstrap };
-    let report = |(who, tally): (&str, ListTally<'_>)| {
-        (who.to_string(), tally.report(if who == "model" { bootstrap } else { &without }))
-    };
     let reached = |count: usize| (places > 0).then(|| count as f64 / places as f64);
     let floors = run.exposure.floors.iter().zip(of_floors);
     Ok(Built {
-        reports: tallies.into_iter().map(report).collect(),
+        visits,
         floors: floors.map(|(f, count)| Floor { reached: reached(count), ..f.clone() }).collect(),
     })
+}
+
+impl Built {
+    /// Reports by who made the lists, all cut at the K of the configuration; the model's has intervals. The wanted mix
+    /// is that of the diversity head, also for the other lists. What a person would have done with an item that was not
+    /// shown is not known, so nothing here asks for clicks: ndcg, recall and their like are undefined.
+    pub(crate) fn reports(
+        &self,
+        run: &TrainedRun,
+        data: &Dataset,
+        bootstrap: &BootstrapOptions,
+    ) -> BTreeMap<String, ListReport> {
+        let popularity = Popularity::new(data.catalogue.train_clicks.clone());
+        let vectors = item_vectors(run, data);
+        let category = super::lists::categories(data);
+        let context = ListContext {
+            k: run.config.lists.k,
+            category: &category,
+            n_categories: data.catalogue.categories.len(),
+            popularity: &popularity,
+            vectors: vectors.as_ref().map(|(vectors, dim)| (vectors.as_slice(), *dim)),
+            smoothing: run.config.lists.smoothing,
+        };
+        let mut tallies: BTreeMap<&str, ListTally<'_>> = BTreeMap::new();
+        for visit in &self.visits {
+            for (who, list) in &visit.lists {
+                tallies.entry(who).or_insert_with(|| ListTally::new(context)).add(&ListSample {
+                    items: &list.items,
+                    wanted: &visit.wanted,
+                    unseen: &list.unseen,
+                    user: data.requests.user[visit.request],
+                    ..ListSample::default()
+                });
+            }
+        }
+        let without = BootstrapOptions { replicates: 0, ..*bootstrap };
+        let report = |(who, tally): (&str, ListTally<'_>)| {
+            (who.to_string(), tally.report(if who == "model" { bootstrap } else { &without }))
+        };
+        tallies.into_iter().map(report).collect()
+    }
 }
 
 /// Requests to build lists for: drawn without replacement, then in their own order; at most about a million candidates.

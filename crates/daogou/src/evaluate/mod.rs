@@ -1,6 +1,7 @@
 //! From predictions on a split to a report: every task by its own metrics, beside baselines fitted on training.
 
 pub(crate) mod baselines;
+mod binary;
 mod built;
 mod calibrated;
 mod lists;
@@ -12,7 +13,8 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use baselines::MIX_PRIOR;
-pub(crate) use built::{built_lists, item_vectors, sample};
+pub(crate) use binary::{BinaryAnswers, binary_answers};
+pub(crate) use built::{Built, BuiltList, BuiltVisit, built_lists, item_vectors, sample};
 pub use calibrated::CalibrationEffect;
 pub(crate) use calibrated::effects;
 pub use lists::{Ranking, ranking};
@@ -20,13 +22,11 @@ pub use lists::{Ranking, ranking};
 use crate::Result;
 use crate::data::{Dataset, RequestTarget};
 use crate::floors::Floor;
-use crate::metrics::logloss::sigmoid;
 use crate::metrics::{
     BinaryInput, BinaryReport, BootstrapOptions, DistributionInput, DistributionReport, ListReport,
     Scores, ShareInput, ShareReport,
 };
 use crate::schema::{Config, TaskKind};
-use crate::train::{binary_index, funnel};
 
 /// Answers to every task, in the order of the configuration, for a range of requests.
 #[derive(Clone, Debug, PartialEq)]
@@ -134,12 +134,11 @@ pub fn evaluate(
     let mut baselines = BTreeMap::new();
     let without = BootstrapOptions { replicates: 0, ..*options };
     for (name, answers) in baselines::all(config, data, requests) {
-        let mut found = Reports::new();
-        for (index, scores) in answers {
-            let mut only = vec![None; config.tasks.len()];
-            only[index] = Some(scores);
-            found.extend(some_reports(config, data, requests, &only, &without)?);
+        let mut some = vec![None; config.tasks.len()];
+        for (index, scores) in &answers {
+            some[*index] = Some(scores);
         }
+        let found = some_reports(config, data, requests, &some, &without)?;
         if !found.is_empty() {
             baselines.insert(name.to_string(), found);
         }
@@ -161,12 +160,12 @@ pub(crate) fn reports(
     predictions: &Predictions,
     options: &BootstrapOptions,
 ) -> Result<Reports> {
-    let some: Vec<Option<TaskScores>> = predictions.tasks.iter().cloned().map(Some).collect();
+    let some: Vec<Option<&TaskScores>> = predictions.tasks.iter().map(Some).collect();
     some_reports(config, data, requests, &some, options)
 }
 
 /// User of each impression of a range of requests.
-fn users_of_impressions(data: &Dataset, requests: &Range<usize>) -> Vec<u32> {
+pub(crate) fn users_of_impressions(data: &Dataset, requests: &Range<usize>) -> Vec<u32> {
     let each = requests.clone().flat_map(|r| {
         let n = data.requests.impressions(&(r..r + 1)).len();
         std::iter::repeat_n(data.requests.user[r], n)
@@ -178,52 +177,25 @@ fn some_reports(
     config: &Config,
     data: &Dataset,
     requests: &Range<usize>,
-    scores: &[Option<TaskScores>],
+    scores: &[Option<&TaskScores>],
     options: &BootstrapOptions,
 ) -> Result<Reports> {
-    let impressions = data.requests.impressions(requests);
     let users = users_of_impressions(data, requests);
     let mut found = Reports::new();
     for (index, task) in config.tasks.iter().enumerate() {
-        let Some(score) = &scores[index] else { continue };
+        let Some(score) = scores[index] else { continue };
         match score {
-            TaskScores::Logits(logits) => {
-                let labels = |i: usize| {
-                    &data.impressions.labels[binary_index(config, i)][impressions.clone()]
-                };
-                let label = labels(index);
-                let Some(click) = funnel(config, index) else {
+            TaskScores::Logits(_) => {
+                for answers in binary_answers(config, data, requests, scores, index) {
+                    let groups: Vec<u32> =
+                        answers.rows.iter().map(|&row| users[row as usize]).collect();
                     let input = BinaryInput {
-                        scores: Scores::Logits(logits),
-                        labels: label,
-                        groups: &users,
+                        scores: answers.scores(),
+                        labels: &answers.labels,
+                        groups: &groups,
                     };
                     let report = BinaryReport::compute(&input, options)?;
-                    found.insert(task.name.clone(), TaskReport::Binary(report));
-                    continue;
-                };
-                let clicked = labels(click);
-                let rows: Vec<usize> = (0..label.len()).filter(|&i| clicked[i] == 1).collect();
-                let own: Vec<f32> = rows.iter().map(|&i| logits[i]).collect();
-                let bought: Vec<u8> = rows.iter().map(|&i| label[i]).collect();
-                let groups: Vec<u32> = rows.iter().map(|&i| users[i]).collect();
-                let input =
-                    BinaryInput { scores: Scores::Logits(&own), labels: &bought, groups: &groups };
-                let report = BinaryReport::compute(&input, options)?;
-                found.insert(task.name.clone(), TaskReport::Binary(report));
-                if let Some(TaskScores::Logits(clicks)) = &scores[click] {
-                    let product: Vec<f32> = clicks
-                        .iter()
-                        .zip(logits)
-                        .map(|(&a, &v)| (sigmoid(f64::from(a)) * sigmoid(f64::from(v))) as f32)
-                        .collect();
-                    let input = BinaryInput {
-                        scores: Scores::Probabilities(&product),
-                        labels: label,
-                        groups: &users,
-                    };
-                    let report = BinaryReport::compute(&input, options)?;
-                    found.insert(format!("{}_ctcvr", task.name), TaskReport::Binary(report));
+                    found.insert(answers.name, TaskReport::Binary(report));
                 }
             }
             TaskScores::Mix { classes, shares } => {

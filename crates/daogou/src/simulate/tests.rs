@@ -434,6 +434,7 @@ fn the_same_options_give_the_same_bytes_and_another_seed_does_not() {
         "items.parquet",
         "oracle.parquet",
         "oracle_users.parquet",
+        "simulation.toml",
         "users.parquet",
     ];
     assert_eq!(names, wanted, "and nothing temporary is left");
