@@ -460,13 +460,16 @@ mod tests {
         run.learn_exposure(&data);
         assert_eq!(run.exposure, learned, "the same visits give the same prices");
 
-        // Lists of other visits come close, and a run keeps the prices.
-        let options = EvaluateOptions { lists: 100, ..EvaluateOptions::default() };
+        // Lists that a run builds for these visits show what was reached; lists of other visits come close.
+        let options = EvaluateOptions { lists: VISITS, ..EvaluateOptions::default() };
+        let found = run.evaluate(&data, &data.split.valid, &options).unwrap();
+        assert_eq!(found.lists.floors, learned.floors);
         let found = run.evaluate(&data, &data.split.test, &options).unwrap();
         for (there, here) in found.lists.floors.iter().zip(&learned.floors) {
             assert_eq!(there.price, here.price);
             assert!(there.reached.unwrap() > 0.5 * there.share, "{there:?}");
         }
+        // A run keeps the prices.
         let path = directory.path().join("run");
         let provenance = Provenance {
             created_at: "2020-01-01T00:00:00Z".into(),

@@ -30,8 +30,8 @@ impl Groups {
     /// some order holds to it is not said.
     ///
     /// `None` where rules are more than exclusions and quotas of one attribute, where a value of it is in several
-    /// categories that count (then numbers of categories and of values do not add up), where novelty is a fraction, or
-    /// where the table would be too large. O(N log N).
+    /// categories that count (then numbers of categories and of values do not add up), where a minimum has no candidate,
+    /// where novelty is a fraction, or where the table would be too large. O(N log N).
     pub(super) fn of(
         rules: &Rules<'_>,
         candidates: &Candidates<'_>,
@@ -65,7 +65,9 @@ impl Groups {
         limited.sort_unstable();
         let whole = limited.windows(2).all(|pair| pair[0] != pair[1]);
         let steps = keys.len().saturating_mul((k + 1).saturating_pow(4) / 4);
-        if !adds_up || !whole || steps > MOST_STEPS {
+        let is_there = |value: u32| limited.binary_search(&value).is_ok();
+        let lacking = quotas.iter().any(|q| q.min > 0 && !q.value.is_some_and(is_there));
+        if !adds_up || !whole || lacking || steps > MOST_STEPS {
             return None;
         }
         let bound = |&(mix, value): &(usize, u32)| Bound {

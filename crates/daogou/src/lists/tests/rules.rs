@@ -3,6 +3,8 @@
 use proptest::prelude::*;
 
 use super::{Instance, builder, instance, lonely};
+use crate::lists::exact::best_within;
+use crate::lists::groups::Groups;
 use crate::lists::rules::NO_VALUE;
 use crate::lists::{
     Attribute, Auto, Exact, Greedy, GreedySwap, ListBuilder, Quota, Rules, Scratch, Seen, TopK,
@@ -162,10 +164,25 @@ proptest! {
         let book = Drawn { attributes, quotas, pins: Vec::new(), ..book };
         let Some(rules) = book.rules() else { return Err(TestCaseError::reject("contradiction")) };
         let (n, places) = (drawn.utility.len() as u32, book.places(drawn.k));
+        prop_assume!(places > 0);
         let sets = (0u32..1 << n).filter(|bits| bits.count_ones() as usize == places).map(|bits| {
             (0..n).filter(|i| bits >> i & 1 == 1).collect::<Vec<u32>>()
         });
         let best = sets.filter(|set| book.hold(set)).map(|set| drawn.value(&set)).reduce(f64::max);
+        // The table by itself, also where the builder's own list would do.
+        let (candidates, objective) = (drawn.candidates(), drawn.objective());
+        let mut list = Vec::new();
+        match Groups::of(&rules, &candidates, &objective, places) {
+            None => prop_assert!(book.quotas.is_empty() || best.is_none()),
+            Some(groups) => {
+                let mut scratch = Scratch::default();
+                let found =
+                    best_within(&groups, &candidates, &objective, places, &mut scratch, &mut list);
+                prop_assert_eq!(found, best.is_some());
+                prop_assert!(!found || book.hold(&list));
+                prop_assert!(!found || (drawn.value(&list) - best.unwrap()).abs() < 1e-9);
+            }
+        }
         for builder in [&Exact as &dyn ListBuilder, &Auto] {
             match (build(&drawn, &rules, builder), best) {
                 (Ok(list), Some(best)) => {
@@ -173,7 +190,7 @@ proptest! {
                     prop_assert!(list.is_sorted_by(|&a, &b| drawn.candidates().by_utility(a, b).is_le()));
                 }
                 (Ok(list), None) => prop_assert!(false, "no list holds, got {list:?}"),
-                (Err(error), best) => prop_assert!(best.is_none() || places == 0, "{error}"),
+                (Err(error), best) => prop_assert!(best.is_none(), "{error}"),
             }
         }
     }
@@ -189,6 +206,7 @@ proptest! {
         let book = Drawn { quotas: quotas.collect(), attributes, pins: Vec::new(), ..book };
         let Some(rules) = book.rules() else { return Err(TestCaseError::reject("contradiction")) };
         let (n, places) = (drawn.utility.len() as u32, book.places(drawn.k));
+        prop_assume!(places > 0);
         let lists = all_lists(n, places);
         let allowed = |list: &&Vec<u32>| list.iter().all(|&i| !rules.is_forbidden(i));
         let within = lists.iter().filter(allowed).filter(|list| rules.numbers_hold(list));
@@ -200,7 +218,7 @@ proptest! {
         best.iter_mut().for_each(|list| list.sort_unstable());
         best.sort();
         best.dedup();
-        prop_assume!(places > 0 && ordered && best.len() == 1);
+        prop_assume!(ordered && best.len() == 1);
         let list = build(&drawn, &rules, &Exact).unwrap();
         prop_assert!(book.hold(&list));
         prop_assert!(drawn.value(&list) > most.unwrap() - 1e-9, "{list:?}, best {best:?}");
