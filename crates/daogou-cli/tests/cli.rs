@@ -227,6 +227,13 @@ fn the_simulated_shop_trains_on_all_four_tasks() {
         list["wanted"]["mix"].as_object().unwrap().values().map(|v| v.as_f64().unwrap()).sum();
     assert!((mix - 1.0).abs() < 1e-4 && list["wanted"]["novelty"].as_f64().unwrap() < 1.0);
     weights_are_chosen_and_saved(d);
+    done(d, &["report", "run", "--lists", "20", "--loss-weights", "0.1,1"]);
+    let page = fs::read_to_string(d.join("run/report.html")).unwrap();
+    for chart in ["Clicks against KL", "Do the heads matter", "Weight of the diversity task"] {
+        assert!(page.contains(chart), "{chart}");
+    }
+    assert!(page.contains("truth, best list") && page.contains("the truth of the simulation"));
+    refused(d, &["report", "run", "--loss-weights", "0.1,-1"], &["loss-weights", "-1"]);
 }
 
 /// `daogou pareto` on a run that is there.

@@ -74,7 +74,7 @@ impl Demo {
         }
         print(&text)?;
         let page = directory.join(REPORT);
-        super::report::written(&directory, &page, &EvaluateOptions::default())?;
+        super::report::written(&directory, &page, &EvaluateOptions::default(), None)?;
         note(&format!("a report to look at, in a browser:\n  {}", page.display()));
         note(&format!(
             "the run is in {0}; try: daogou recommend {0} --user u00042 --explain",

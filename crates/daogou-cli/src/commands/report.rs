@@ -4,9 +4,14 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use daogou::artifact::REPORT;
+use daogou::data::Dataset;
 use daogou::evaluate::EvaluateOptions;
-use daogou::report::{Material, Report};
+use daogou::metrics::BootstrapOptions;
+use daogou::pareto::{Judge, SweepOptions, sweep};
+use daogou::report::{Material, Report, TradeOff, loss_weight_sweep, trade_offs};
 use daogou::run::TrainedRun;
+use daogou::schema::Role;
+use daogou_nn::Team;
 
 use super::Outcome;
 use crate::terminal::{note, print};
@@ -22,31 +27,75 @@ pub(crate) struct ReportPage {
     /// Requests to build lists for, at most; a large catalogue gets fewer
     #[arg(long, value_name = "N", default_value_t = 1000)]
     lists: usize,
+    /// Also train once for each of these weights of the diversity task, and show what it costs the clicks
+    #[arg(long, value_name = "w,…")]
+    loss_weights: Option<String>,
+}
+
+/// Weights of a loss from text.
+fn parsed(text: &str) -> anyhow::Result<Vec<f64>> {
+    let weight = |part: &str| -> daogou::Result<f64> {
+        part.trim().parse().ok().filter(|w: &f64| w.is_finite() && *w >= 0.0).ok_or_else(|| {
+            daogou::Error::config(
+                "loss-weights",
+                format!("expected numbers of at least 0, got `{part}`"),
+            )
+        })
+    };
+    Ok(text.split(',').map(weight).collect::<daogou::Result<Vec<f64>>>()?)
+}
+
+/// What each objective costs in lists; nothing without a click head or items.
+fn swept(run: &TrainedRun, data: &Dataset) -> anyhow::Result<Vec<TradeOff>> {
+    if run.config.task_of(Role::Click).is_none()
+        || data.split.valid.is_empty()
+        || data.items.ids.len() < 2
+    {
+        return Ok(Vec::new());
+    }
+    let replay = super::pareto::simulation(run)?;
+    let judge = replay.as_ref().map_or(Judge::Model, Judge::Truth);
+    // No intervals are drawn.
+    let bootstrap = BootstrapOptions { replicates: 0, ..BootstrapOptions::default() };
+    let options = SweepOptions { bootstrap, ..SweepOptions::default() };
+    let mut team = Team::new(daogou::train::threads(run.config.train.threads));
+    Ok(trade_offs(&sweep(run, (data, &data.split.valid), judge, &options, &mut team)?))
 }
 
 impl ReportPage {
     pub(super) fn run(self) -> anyhow::Result<Outcome> {
         let options = EvaluateOptions { lists: self.lists, ..EvaluateOptions::default() };
         let page = self.out.unwrap_or_else(|| self.run.join(REPORT));
-        written(&self.run, &page, &options)?;
+        let weights = self.loss_weights.as_deref().map(parsed).transpose()?;
+        written(&self.run, &page, &options, weights.as_deref())?;
         print(&format!("{}\n", page.display()))?;
         Ok(Outcome::Done)
     }
 }
 
 /// Writes the page of a run.
-pub(super) fn written(run: &Path, page: &Path, options: &EvaluateOptions) -> anyhow::Result<()> {
+pub(super) fn written(
+    run: &Path,
+    page: &Path,
+    options: &EvaluateOptions,
+    loss_weights: Option<&[f64]>,
+) -> anyhow::Result<()> {
     Report::check_target(page)?;
     let history = TrainedRun::history(run)?;
     let (run, manifest) = TrainedRun::open(run)?;
     let data = run.training_log(&manifest)?;
     note("measuring the run on the test split of its log");
+    let mut charts = swept(&run, &data)?;
+    if let Some(weights) = loss_weights {
+        note("training with other weights of the diversity task");
+        charts.extend(loss_weight_sweep(&run, &data, weights)?);
+    }
     let material = Material {
         run: &run,
         manifest: &manifest,
         history: &history,
         data: &data,
-        trade_offs: &[],
+        trade_offs: &charts,
     };
     Report::new(&material, options)?.write(page)?;
     Ok(())

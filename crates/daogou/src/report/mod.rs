@@ -8,6 +8,7 @@ mod exposure;
 mod facts;
 mod learning;
 mod lists;
+mod loss_weights;
 mod mix;
 mod numbers;
 mod page;
@@ -20,6 +21,8 @@ mod segments;
 mod trade_offs;
 
 pub use chart::{Series, TradeOff};
+pub use loss_weights::loss_weight_sweep;
+pub use trade_offs::trade_offs;
 
 use std::path::Path;
 
