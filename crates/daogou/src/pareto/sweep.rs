@@ -71,8 +71,9 @@ pub struct AtEqualMatch {
 pub struct Rival {
     /// Index of its point.
     pub point: usize,
-    /// Index of the own point with at least 99 % of its clicks that is closest to the wanted mix and newest, both counted by
-    /// their ranges; `None` if the run measures no clicks.
+    /// Index of an own point with at least 99 % of its clicks: if any are closer to the wanted mix and newer, one of these, and
+    /// of them the closest and newest, both counted by their ranges; `None` if the run measures no clicks, or no own point
+    /// has so many.
     pub beside: Option<usize>,
     /// Whether that point is better in both: closer to the wanted mix and newer.
     pub beaten: bool,
@@ -168,13 +169,15 @@ fn rivals(measured: &Measured, trials: &[Trial], own: &[usize]) -> Vec<Rival> {
                 let place = own.iter().position(|&other| other == i).expect("an own point");
                 gains[place].iter().sum()
             };
-            let beside =
-                equal.into_iter().reduce(|best, i| if sum(i) > sum(best) { i } else { best });
             let better = |i: usize, axis: Axis| {
                 let mean = |i: usize| measured.points[i].mean(axis);
                 mean(i).zip(mean(rival)).is_some_and(|(a, b)| a > b)
             };
-            let beaten = beside.is_some_and(|i| wished.iter().all(|&axis| better(i, axis)));
+            let beats = |i: usize| wished.iter().all(|&axis| better(i, axis));
+            let key = |i: usize| (beats(i), sum(i));
+            let beside =
+                equal.into_iter().reduce(|best, i| if key(i) > key(best) { i } else { best });
+            let beaten = beside.is_some_and(beats);
             Rival { point: rival, beside, beaten }
         })
         .collect()
