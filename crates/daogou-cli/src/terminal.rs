@@ -62,7 +62,8 @@ pub(crate) fn width(text: &str) -> usize {
 pub(crate) fn fit(text: &str, columns: usize) -> String {
     let mut out = String::new();
     let mut used = 0;
-    for c in text.chars() {
+    // A control character from a log would steer the terminal.
+    for c in text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }) {
         let w = width(c.encode_utf8(&mut [0; 4]));
         if used + w > columns {
             break;

@@ -194,6 +194,14 @@ impl<'m> Scored<'m> {
         let k = wish.k.min(self.items.len());
         let Workshop { utility, best, mix, scratch, list } = workshop;
         wish.weights.utility(&self.heads, self.items.len(), utility)?;
+        for (name, weight, missing) in [
+            ("diversity", wish.weights.diversity, self.mix.is_empty()),
+            ("novelty", wish.weights.novelty, self.novelty.is_none()),
+        ] {
+            if weight > 0.0 && missing {
+                return Err(no_head(name));
+            }
+        }
         let rules = self.rules()?;
         let scale = match (wish.scale, &rules) {
             (Some(scale), _) => scale,
@@ -389,6 +397,14 @@ impl<'a> ListMaker<'a> {
     }
 }
 
+fn no_head(name: &str) -> Error {
+    Error::config(
+        format!("lists.objectives.{name}"),
+        format!("expected a model with a {name} head, got none"),
+    )
+    .with_hint(format!("leave `{name}` out of the objectives"))
+}
+
 /// That a share of exploration is one.
 pub(crate) fn check_explore(explore: f64) -> Result<()> {
     if (0.0..=1.0).contains(&explore) {
@@ -480,6 +496,8 @@ pub(crate) fn configured_weights(run: &TrainedRun) -> Result<Weights> {
         "revenue" => {
             has(Role::Click) && has(Role::Purchase) && !run.stored.catalogue.price.is_empty()
         }
+        "diversity" => has(Role::Diversity),
+        "novelty" => has(Role::Novelty),
         _ => true,
     });
     let kept: BTreeMap<String, f64> = kept.map(|(name, weight)| (name.clone(), *weight)).collect();

@@ -9,7 +9,9 @@ use crate::data::{Column, Encoding, FieldKind};
 use crate::list_maker::{
     ListMaker, Shop, Visit, Wish, Workshop, check_explore, configured_weights, unknown_columns,
 };
-use crate::lists::{Contributions, ListSummary, Scratch, Weights, builder, explain, moved_by};
+use crate::lists::{
+    Contributions, ListSummary, Objective, Scratch, Weights, builder, explain, moved_by,
+};
 use crate::run::TrainedRun;
 use crate::schema::{ListRules, Side, TaskKind};
 use crate::{Error, Result};
@@ -132,7 +134,10 @@ pub fn recommend(run: &TrainedRun, ask: &Ask, team: &mut Team) -> Result<Recomme
     let mut workshop = Workshop::default();
     let made = maker.score(&visit, team).list(&wish, &mut workshop)?;
     let scored = made.scored;
-    let reasons = explain(made.list, &made.candidates, &made.objective, &weights, &scored.heads);
+    let why = |objective| explain(made.list, &made.candidates, objective, &weights, &scored.heads);
+    let mut reasons = why(&made.objective);
+    // Items are chosen for what is aimed at; the list is measured by what is wanted.
+    reasons.list = why(&Objective { wanted_mix: scored.mix, ..made.objective }).list;
     let moved = match scored.rules()? {
         None => vec![None; made.list.len()],
         Some(rules) => {

@@ -195,6 +195,7 @@ impl Columns {
 pub fn rerank(input: &Path, output: &Path, options: &RerankOptions) -> Result<RerankSummary> {
     let builder = builder(&options.builder)?;
     options.rules.check()?;
+    check_output(input, output)?;
     let mut columns = Columns::of(input, &options.rules)?;
     let (requests, categories) = read(input, &mut columns)?;
     if requests.is_empty() {
@@ -226,6 +227,21 @@ pub fn rerank(input: &Path, output: &Path, options: &RerankOptions) -> Result<Re
     Ok(summary)
 }
 
+/// That lists can be written where they are asked for: as CSV, and not over what is read.
+fn check_output(input: &Path, output: &Path) -> Result<()> {
+    let extension = output.extension().and_then(|extension| extension.to_str());
+    if let Some(other) = extension.filter(|e| ["parquet", "jsonl", "gz", "tsv"].contains(e)) {
+        let problem =
+            format!("lists are written as CSV: expected a name that says so, got .{other}");
+        return Err(Error::file(output, problem));
+    }
+    let place = |path: &Path| path.canonicalize().ok();
+    if place(output).is_some_and(|place_of| Some(place_of) == place(input)) {
+        return Err(Error::file(output, "is the input: expected another file for the lists"));
+    }
+    Ok(())
+}
+
 /// Requests as they come first, and the number of categories.
 fn read(input: &Path, columns: &mut Columns) -> Result<(Vec<Request>, usize)> {
     let mut rows = Rows::open(input, Layout::COMMAS, &columns.names)?;
@@ -248,9 +264,20 @@ fn read(input: &Path, columns: &mut Columns) -> Result<(Vec<Request>, usize)> {
         });
         let own = &mut requests[index];
         own.items.push(rows.id(item)?.to_string());
-        own.click.push(rows.number(score)? as f32);
+        let probability = |column: usize| -> Result<f32> {
+            let number = rows.number(column)?;
+            if (0.0..=1.0).contains(&number) {
+                return Ok(number as f32);
+            }
+            Err(rows.cell(column, "a probability from 0 to 1"))
+        };
+        own.click.push(if columns.has_score {
+            rows.number(score)? as f32
+        } else {
+            probability(score)?
+        });
         if let Some(column) = place("purchase") {
-            own.purchase.push(rows.number(column)? as f32);
+            own.purchase.push(probability(column)?);
         }
         if let Some(column) = place("price") {
             own.price.push(rows.optional(column)?.map_or(f32::NAN, |price| price as f32));

@@ -74,11 +74,10 @@ impl Inspect {
         for (name, file) in &manifest.files {
             let _ = writeln!(out, "  {name:<28}{:>12} bytes  {}", file.bytes, &file.sha256[..12]);
         }
-        let _ = writeln!(
-            out,
-            "\nvalidation of the best round\n  {}",
-            serde_json::to_string(&p.metrics)?
-        );
+        let _ = writeln!(out, "\nvalidation of the best round");
+        for line in serde_json::to_string_pretty(&p.metrics)?.lines() {
+            let _ = writeln!(out, "  {line}");
+        }
         print(&out)?;
         Ok(Outcome::Done)
     }

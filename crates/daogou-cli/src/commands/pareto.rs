@@ -68,7 +68,9 @@ pub(super) fn simulation(run: &TrainedRun) -> daogou::Result<Option<Replay>> {
 impl Pareto {
     pub(super) fn run(self) -> anyhow::Result<Outcome> {
         let axes = self.front.split(',').map(|axis| axis.trim().parse());
-        let axes = axes.collect::<daogou::Result<Vec<Axis>>>()?;
+        let mut axes = axes.collect::<daogou::Result<Vec<Axis>>>()?;
+        let mut seen = std::collections::BTreeSet::new();
+        axes.retain(|axis| seen.insert(*axis));
         let maximise: Option<Axis> = self.maximise.as_deref().map(str::parse).transpose()?;
         let subject = self.subject.as_deref().unwrap_or("").split(',').map(str::trim);
         let subject = subject
@@ -82,7 +84,11 @@ impl Pareto {
         let judge = replay.as_ref().map_or(Judge::Model, Judge::Truth);
         let options = SweepOptions { requests: self.requests, axes, ..SweepOptions::default() };
         let mut team = Team::new(daogou::train::threads(run.config.train.threads));
+        let wanted = options.axes.clone();
         let sweep = sweep(&run, (&data, &data.split.valid), judge, &options, &mut team)?;
+        for axis in wanted.iter().filter(|axis| !sweep.axes.contains(axis)) {
+            note(&format!("{axis} is not measured for this run and no part of the front"));
+        }
         let solution = match maximise {
             Some(axis) => Some(solve(&sweep.measured, axis, &subject)?),
             None => None,
@@ -124,7 +130,7 @@ impl Pareto {
                 explore: chosen.explore,
                 measured: measured.collect(),
             };
-            presets.0.insert(name.clone(), preset);
+            presets.save(name, preset)?;
             presets.write(&self.run)?;
             note(&format!(
                 "saved; try: daogou recommend {} --user ID --preset {name}",

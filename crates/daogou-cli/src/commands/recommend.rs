@@ -147,7 +147,7 @@ pub(super) fn shown(list: &Recommendation, explain: bool) -> String {
         }
     } else {
         let said: Vec<String> = promised.into_iter().chain(made).flatten().collect();
-        let _ = writeln!(out, "  {}", said.join(" · "));
+        out += &wrapped(&said, " · ", "  ");
     }
     out
 }

@@ -105,6 +105,8 @@ pub struct Rules<'a> {
     /// One value per candidate each.
     attributes: Vec<Cow<'a, [u32]>>,
     quotas: Vec<Quota>,
+    /// The attribute that limits seen items, if there is a limit.
+    seen: Option<Attribute>,
 }
 
 impl<'a> Rules<'a> {
@@ -116,6 +118,7 @@ impl<'a> Rules<'a> {
             pins: Vec::new(),
             attributes: Vec::new(),
             quotas: Vec::new(),
+            seen: None,
         }
     }
 
@@ -183,6 +186,7 @@ impl<'a> Rules<'a> {
                 let values: Vec<u32> =
                     novel.iter().map(|&new| if new == 0.0 { 0 } else { NO_VALUE }).collect();
                 let attribute = self.attribute(values)?;
+                self.seen = Some(attribute);
                 self.quota(Quota {
                     label: "seen items".into(),
                     attribute,
@@ -400,7 +404,7 @@ impl<'a> Rules<'a> {
             return Err(Error::data(format!("rules: all {n} candidates are excluded: {by}"))
                 .with_hint("exclude fewer items, or widen the price band"));
         }
-        let places = k.min(allowed);
+        let mut places = k.min(allowed);
         for (i, pin) in self.pins.iter().enumerate() {
             let Pin { label, candidate, place } = pin;
             let (candidate, place) = (*candidate, *place);
@@ -449,6 +453,10 @@ impl<'a> Rules<'a> {
                 });
                 let most = limits.map(|quota| quota.capacity(places)).min();
                 filled += same.len().min(most.unwrap_or(usize::MAX));
+            }
+            if filled < places && self.seen == Some(Attribute(attribute)) {
+                // Like items that are kept out, seen ones beyond the limit leave a shorter list.
+                places = filled;
             }
             if filled < places {
                 let names: Vec<String> = quotas().map(Quota::describe).collect();

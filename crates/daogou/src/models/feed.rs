@@ -154,7 +154,9 @@ impl View<'_> {
     /// Items of the same request and category at earlier positions.
     fn same_category_above(&self, request: usize, impression: usize) -> usize {
         let Source { requests, impressions, catalogue, .. } = self.source;
-        let category = |i: usize| catalogue.category[impressions.item[i] as usize];
+        // A log without categories has none of any item.
+        let of = |item: u32| catalogue.category.get(item as usize).copied().unwrap_or(u16::MAX);
+        let category = |i: usize| of(impressions.item[i]);
         let own = category(impression);
         if own == u16::MAX {
             return 0;

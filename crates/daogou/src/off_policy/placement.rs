@@ -53,13 +53,17 @@ impl Placement {
         for set in 1..sets {
             weight[set] = weight[set & (set - 1)] + share[set.trailing_zeros() as usize];
         }
+        // Each order draws every item once, so a factor common to all draws cancels: without it, small shares vanish.
+        let mean = share.iter().sum::<f64>() / n.max(1) as f64;
+        let scaled: [f64; MOST_ITEMS] =
+            std::array::from_fn(|i| share.get(i).map_or(0.0, |share| share / mean));
         // What is left to draw from once a set is placed: added up, so that small weights do not cancel.
         let left = |weight: &[f64], set: usize| rest + weight[sets - 1 - set];
         above[0] = 1.0;
         for set in 0..sets - 1 {
             let step = above[set] / left(weight, set);
             for i in (0..n).filter(|i| set & (1 << i) == 0) {
-                above[set | 1 << i] += step * share[i];
+                above[set | 1 << i] += step * scaled[i];
             }
         }
         let start = out.len();
@@ -70,7 +74,7 @@ impl Placement {
             let (place, left) = (set.count_ones() as usize, left(weight, set));
             let mut sum = 0.0;
             for i in (0..n).filter(|i| set & (1 << i) == 0) {
-                let then = share[i] / left * below[set | 1 << i];
+                let then = scaled[i] / left * below[set | 1 << i];
                 sum += then;
                 out[start + i * n + place] += above[set] * then / all;
             }
@@ -108,6 +112,17 @@ mod tests {
         let mut all = Vec::new();
         go(share, rest, &mut Vec::new(), 1.0, &mut all);
         all
+    }
+
+    #[test]
+    fn tiny_shares_do_not_vanish() {
+        let mut placement = Placement::default();
+        let (mut tiny, mut large) = (Vec::new(), Vec::new());
+        placement.of(&[1e-38; 10], 1.0, &mut tiny);
+        placement.of(&[1e-3; 10], 1e35, &mut large);
+        for (a, b) in tiny.iter().zip(&large) {
+            assert!((a - b).abs() < 1e-9 && (a - 0.1).abs() < 1e-9, "{a} {b}");
+        }
     }
 
     proptest! {

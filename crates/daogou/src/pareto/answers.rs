@@ -75,13 +75,16 @@ pub(super) struct Oracle {
 }
 
 impl Oracle {
-    /// `None` where users, items or categories are not the simulation's.
-    pub(super) fn new(run: &TrainedRun) -> Option<Self> {
+    /// `None` where items or categories are not the simulation's.
+    pub(super) fn new(run: &TrainedRun, world: &World) -> Option<Self> {
         let place = |name: &String| CATEGORIES.iter().position(|category| category.name == *name);
         let places = run.stored.catalogue.categories.iter().map(place).collect::<Option<_>>()?;
         let ids = run.stored.items.ids.iter().enumerate();
         let numbers = ids
-            .map(|(row, id)| if row == 0 { Some(u32::MAX) } else { World::item_number(id) })
+            .map(|(row, id)| match row {
+                0 => Some(u32::MAX),
+                _ => World::item_number(id).filter(|&n| (n as usize) < world.items().len()),
+            })
             .collect::<Option<_>>()?;
         Some(Self { numbers, places, click: vec![], purchase: vec![], mix: vec![] })
     }

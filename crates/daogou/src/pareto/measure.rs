@@ -17,7 +17,9 @@ use crate::metrics::bootstrap::{for_each_block, percentile_interval};
 use crate::metrics::diversity::{UNKNOWN, category_entropy, kl_to_wanted};
 use crate::metrics::exposure::gini;
 use crate::run::TrainedRun;
-use crate::simulate::replay::{Moment, Replay};
+use crate::schema::Role;
+use crate::simulate::replay::{Logged, Moment, Replay};
+use crate::train::binary_index;
 use crate::{Error, Result};
 
 /// Who says what a list is worth.
@@ -214,21 +216,43 @@ pub fn measure(
         Judge::Model => chosen.iter().try_for_each(|&request| add(&mut tally, request, None))?,
         Judge::Truth(replay) => {
             let foreign = || {
-                Error::data("the items of this log are not those of the simulation beside it")
-                    .with_hint("simulate again into an empty directory, or remove simulation.toml")
+                Error::data("this log is not that of the simulation.toml beside it").with_hint(
+                    "simulate again into an empty directory, or remove simulation.toml: the model is the judge then",
+                )
             };
-            tally.oracle = Some(Oracle::new(run).ok_or_else(foreign)?);
+            tally.oracle = Some(Oracle::new(run, replay.world()).ok_or_else(foreign)?);
             let rows: Vec<u64> = chosen
                 .iter()
                 .map(|&r| u64::from(data.rows[data.requests.impressions(&(r..r + 1)).start]))
                 .collect();
-            replay.at(&rows, &mut |place, moment| add(&mut tally, chosen[place], Some(moment)))?;
+            replay.at(&rows, &mut |place, moment, logged| {
+                if !is_logged(run, data, chosen[place], logged) {
+                    return Err(foreign());
+                }
+                add(&mut tally, chosen[place], Some(moment))
+            })?;
             if tally.units.len() != chosen.len() {
                 return Err(foreign());
             }
         }
     }
     Ok(tally.finish(matches!(judge, Judge::Truth(_)), bootstrap))
+}
+
+/// Whether a request of the log is the one that the simulation has in its place: person, time, items and clicks.
+fn is_logged(run: &TrainedRun, data: &Dataset, request: usize, logged: &Logged<'_>) -> bool {
+    let user = &data.users.ids[data.requests.user[request] as usize];
+    let time = data.requests.time.get(request);
+    let click = run.config.task_of(Role::Click).map(|task| binary_index(&run.config, task));
+    let clicks = click.and_then(|index| data.impressions.labels.get(index));
+    *user == logged.user_id()
+        && time.is_none_or(|&time| time == logged.time())
+        && data.requests.impressions(&(request..request + 1)).all(|i| {
+            let item = &data.items.ids[data.impressions.item[i] as usize];
+            logged.row(u64::from(data.rows[i])).is_some_and(|(id, clicked)| {
+                *item == id && clicks.is_none_or(|labels| (labels[i] == 1) == clicked)
+            })
+        })
 }
 
 /// Vectors by which re-rankers compare candidates, of length 1.

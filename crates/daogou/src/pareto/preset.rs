@@ -66,6 +66,22 @@ impl Presets {
         write_atomic(&run.join(FILE), text.as_bytes())
     }
 
+    /// Adds a preset, or replaces the one of this name.
+    ///
+    /// # Errors
+    ///
+    /// Where the name is empty, or has spaces, control characters or slashes: it is typed and becomes part of addresses.
+    pub fn save(&mut self, name: &str, preset: Preset) -> Result<()> {
+        let bad = |c: char| c.is_whitespace() || c.is_control() || "/\\?#%".contains(c);
+        if name.is_empty() || name.contains(bad) {
+            return Err(Error::data(format!(
+                "name of a preset: expected letters, digits, - and the like, got {name:?}"
+            )));
+        }
+        self.0.insert(name.into(), preset);
+        Ok(())
+    }
+
     /// A preset by name.
     ///
     /// # Errors
@@ -96,7 +112,11 @@ mod tests {
         assert!(message.contains("`calm`: this run has none"), "{message}");
         let weights = Weights { click: 1.0, diversity: 0.25, ..Weights::default() };
         let measured = [("click".to_string(), 0.5)].into();
-        presets.0.insert("varied".into(), Preset { weights, explore: 0.5, measured });
+        let preset = Preset { weights, explore: 0.5, measured };
+        for name in ["", "a b", "../x", "a\n"] {
+            assert!(presets.save(name, preset.clone()).is_err(), "{name:?}");
+        }
+        presets.save("varied", preset).unwrap();
         presets.write(dir.path()).unwrap();
         let again = Presets::read(dir.path()).unwrap();
         assert_eq!(again, presets);

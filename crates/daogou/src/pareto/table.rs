@@ -106,17 +106,22 @@ impl Sweep {
         let axes: Vec<&str> = self.axes.iter().map(|axis| axis.name()).collect();
         let judge = match self.judge {
             "truth" => "by the truth of the simulation",
-            _ => "by the model's own heads, which built them and so promise a little too much",
+            _ => "by the model\nitself: its heads built them too, and promise a little too much",
         };
         let _ = writeln!(out, "{} requests, lists of {}, judged {judge}", self.requests, self.k);
         let _ = writeln!(
             out,
-            "\nPoints that no other beats in {}: {} (the knee has a *)",
+            "\n{} points that no other beats in {}; * is the knee",
+            self.front.len(),
             axes.join(", "),
-            self.front.len()
         );
+        let shown = self.shown();
+        if shown.len() < self.front.len() {
+            let _ =
+                writeln!(out, "{} of them, evenly along {} (JSON has all)", shown.len(), axes[0]);
+        }
         out += &head("  weights (exp: --explore)", &self.points[self.knee]);
-        for i in self.shown() {
+        for i in shown {
             let mark = if i == self.knee { "*" } else { " " };
             out += &row(&format!("{mark} {}", short(&self.points[i])), &self.points[i]);
         }
@@ -176,7 +181,12 @@ impl Solution {
     /// The answer as text.
     pub fn table(&self) -> String {
         let subject: Vec<String> = self.subject.iter().map(ToString::to_string).collect();
-        let mut out = format!("The most {} subject to {}\n", self.maximise, subject.join(", "));
+        let most = if self.maximise == Axis::Kl { "least" } else { "most" };
+        let mut out = format!("The {most} {}", self.maximise);
+        if !subject.is_empty() {
+            out += &format!(" subject to {}", subject.join(", "));
+        }
+        out += "\n";
         if !self.met {
             out += "cannot be met by any weights tried. Closest:\n";
             for (demand, missing) in self.subject.iter().zip(&self.missing) {

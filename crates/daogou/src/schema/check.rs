@@ -346,7 +346,15 @@ impl Config {
         share("model.dropout", model.dropout)?;
         share("lists.session_mix", lists.session_mix)?;
         share("lists.explore", lists.explore)?;
-        share("lists.smoothing", lists.smoothing)?;
+        if !(lists.smoothing > 0.0 && lists.smoothing < 1.0) {
+            return Err(Error::config(
+                "lists.smoothing",
+                format!(
+                    "expected a number between 0 and 1, neither of them, got {}",
+                    lists.smoothing
+                ),
+            ));
+        }
         if model.dropout == 1.0 || train.id_dropout == 1.0 {
             return Err(Error::config("model.dropout", "expected less than 1"));
         }

@@ -151,6 +151,23 @@ impl ListsConfig {
     /// Checks rules, bonuses and floors as far as no items are needed.
     pub(super) fn check_rules(&self, config: &Config) -> Result<()> {
         self.rules().check()?;
+        let k = self.k;
+        if let Some(pin) = self.pins.iter().find(|pin| pin.place > k) {
+            return Err(Error::config(
+                "lists.pin",
+                format!("`{}`: expected a place from 1 to {k}, got {}", pin.item, pin.place),
+            ));
+        }
+        if let Some(quota) = self.quotas.iter().find(|quota| quota.min.unwrap_or(0) > k) {
+            let min = quota.min.unwrap_or(0);
+            return Err(Error::config(
+                "lists.quota",
+                format!(
+                    "`{}`: expected a minimum of at most {k}, the length of a list, got {min}",
+                    quota.of
+                ),
+            ));
+        }
         for bonus in &self.bonuses {
             if !bonus.add.is_finite() {
                 return Err(Error::config(

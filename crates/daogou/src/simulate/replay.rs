@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::choice::{self, Taste};
 use super::world::C;
-use super::{Impression, Options, Seen, User, World, walk};
+use super::{Impression, Options, Seen, Shown, User, World, walk};
 use crate::{Error, Result};
 
 /// The options of a simulation, beside its log.
@@ -39,7 +39,7 @@ impl Replay {
     }
 
     /// Goes through the log once more, as it was, and stops at the requests of `rows`, ascending rows of the log: `each` is
-    /// given the place in `rows` and the moment, and may show any lists. They change nothing: what people see,
+    /// given the place in `rows`, the moment and what was shown, and may show any lists. They change nothing: what people see,
     /// want and have bought later is as logged.
     ///
     /// Costs as much as the simulation, without the files.
@@ -50,13 +50,14 @@ impl Replay {
     pub fn at(
         &self,
         rows: &[u64],
-        each: &mut dyn FnMut(usize, &Moment<'_>) -> Result<()>,
+        each: &mut dyn FnMut(usize, &Moment<'_>, &Logged<'_>) -> Result<()>,
     ) -> Result<()> {
         let (mut next, mut end) = (0, 0);
         walk(&self.world, &mut |shown, moment| {
+            let first = end;
             end += shown.rows.len() as u64;
             if rows.get(next).is_some_and(|&row| row < end) {
-                each(next, moment)?;
+                each(next, moment, &Logged { shown, first })?;
                 next += 1;
             }
             Ok(())
@@ -72,6 +73,31 @@ pub struct Moment<'m> {
     pub(super) taste: Taste<'m>,
     pub(super) seen: &'m Seen,
     pub(super) luck: u64,
+}
+
+/// A list as it was logged, to tell whether a log is that of the simulation.
+pub struct Logged<'a> {
+    shown: &'a Shown,
+    /// Row of the log that the list begins with.
+    first: u64,
+}
+
+impl Logged<'_> {
+    /// Id of the person.
+    pub fn user_id(&self) -> String {
+        World::user_id(self.shown.user)
+    }
+
+    /// Unix time.
+    pub fn time(&self) -> i64 {
+        self.shown.time
+    }
+
+    /// Id of the item of a row of the log, and whether it was clicked; `None` where the row is not of this list.
+    pub fn row(&self, row: u64) -> Option<(String, bool)> {
+        let place = usize::try_from(row.checked_sub(self.first)?).ok()?;
+        self.shown.rows.get(place).map(|row| (World::item_id(row.item), row.clicked))
+    }
 }
 
 /// What a list is truly worth.
@@ -152,12 +178,19 @@ mod tests {
         .unwrap();
         let wanted = [3u64, 77, 78, 399];
         let mut met = 0;
-        let mut each = |place: usize, moment: &Moment<'_>| {
+        let mut each = |place: usize, moment: &Moment<'_>, list: &Logged<'_>| {
             let rows = &logged[wanted[place] as usize].1;
             let items: Vec<u32> = rows.iter().map(|row| row.item).collect();
             let worth = moment.worth(&items);
             let clicks: f64 = rows.iter().map(|row| row.examination * row.relevance).sum();
             assert_eq!(worth.clicks, clicks);
+            let first = wanted[place] * 10;
+            let second = (World::item_id(rows[1].item), rows[1].clicked);
+            assert_eq!(list.row(first + 1), Some(second));
+            assert_eq!(
+                (list.row(first + 10), first.checked_sub(1).and_then(|r| list.row(r))),
+                (None, None)
+            );
             let clicked = rows.iter().filter(|row| row.clicked).count();
             assert_eq!(worth.drawn_clicks as usize, clicked);
             // Alone in the first place nothing stands above it.
@@ -175,7 +208,7 @@ mod tests {
     #[test]
     fn another_order_changes_what_is_expected_but_not_the_luck_of_an_item() {
         let replay = Replay { world: World::new(&options()) };
-        let mut each = |_: usize, moment: &Moment<'_>| {
+        let mut each = |_: usize, moment: &Moment<'_>, _: &Logged<'_>| {
             let (one, two) = (moment.worth(&[5]), moment.worth(&[5, 6]));
             assert!(two.clicks > one.clicks && two.drawn_clicks >= one.drawn_clicks);
             assert!(moment.worth(&[6, 5]).clicks != two.clicks);

@@ -134,7 +134,8 @@ pub struct ListTally<'a> {
 }
 
 impl<'a> ListTally<'a> {
-    /// No lists yet. `context.category` and `context.popularity` cover the same items.
+    /// No lists yet. `context.category` and `context.popularity` cover the same items; item 0 stands for unknown ones and
+    /// is no part of the catalogue.
     pub fn new(context: ListContext<'a>) -> Self {
         let n_items = context.popularity.len();
         assert_eq!(context.category.len(), n_items);
@@ -219,6 +220,7 @@ impl<'a> ListTally<'a> {
             let defined = NAMES.iter().position(|n| n == name).map(|m| 2 * m + 1);
             defined.is_some_and(|i| units.iter().filter(|u| u[i] > 0.0).nth(1).is_some())
         });
+        let shown = self.shown.get(1..).unwrap_or_default();
         ListReport {
             n: self.n,
             k: self.context.k,
@@ -238,9 +240,9 @@ impl<'a> ListTally<'a> {
             long_tail_share,
             self_information,
             self_information_normalised,
-            catalogue_coverage: catalogue_coverage(&self.shown),
-            gini: gini(&self.shown),
-            exposure_entropy: exposure_entropy(&self.shown),
+            catalogue_coverage: catalogue_coverage(shown),
+            gini: gini(shown),
+            exposure_entropy: exposure_entropy(shown),
             intervals,
         }
     }
@@ -252,25 +254,25 @@ mod tests {
 
     #[test]
     fn two_lists_by_hand() {
-        let popularity = Popularity::new(vec![80, 10, 10, 0]);
-        let vectors = [1.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 1.0];
+        let popularity = Popularity::new(vec![0, 80, 10, 10, 0]);
+        let vectors = [0.0, 0.0, 1.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 1.0];
         let mut tally = ListTally::new(ListContext {
             k: 2,
-            category: &[0, 1, 1, u16::MAX],
+            category: &[u16::MAX, 0, 1, 1, u16::MAX],
             n_categories: 2,
             popularity: &popularity,
             vectors: Some((&vectors, 2)),
             smoothing: 0.01,
         });
         tally.add(&ListSample {
-            items: &[0, 1, 3],
+            items: &[1, 2, 4],
             grades: &[0, 1, 2],
             ideal: &[1, 2],
             wanted: &[0.5, 0.5],
             unseen: &[true, false, true],
             user: 5,
         });
-        tally.add(&ListSample { items: &[1, 2], user: 6, ..Default::default() });
+        tally.add(&ListSample { items: &[2, 3], user: 6, ..Default::default() });
         let r = tally.report(&BootstrapOptions::default());
         let close = |a: Option<f64>, b: f64| (a.unwrap() - b).abs() < 1e-12;
         assert_eq!((r.n, r.k), (2, 2));
