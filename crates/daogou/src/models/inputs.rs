@@ -45,9 +45,9 @@ impl Inputs {
         Self { requests, impressions, request_of_impression, feed }
     }
 
-    /// One node per field, with tables of their own. A flat model ([`ModelKind::SharedMlp`]) has them all per impression;
-    /// otherwise user and context fields and the pooled history are per request, and without `of_impressions` there are
-    /// no others.
+    /// One node per field, with tables of their own. A flat model ([`ModelKind::SharedMlp`]) has them all per
+    /// impression; otherwise user and context fields and the pooled history are per request, and without
+    /// `of_impressions` there are no others.
     pub(super) fn fields(
         &mut self,
         g: &mut Graph,

@@ -6,8 +6,8 @@
 //!      └─ experts.… ─┘   gates.purchase · ─ cvr_tower
 //! ```
 //!
-//! `f_k(x) = Σ_j softmax(W_k x + b_k)_j · e_j(x)`. With `model.shared_gate` there is one gate for all (OMoE): readers then
-//! differ in their towers alone. With one expert every gate is 1, and the network is `shared_bottom`. Costs
+//! `f_k(x) = Σ_j softmax(W_k x + b_k)_j · e_j(x)`. With `model.shared_gate` there is one gate for all (OMoE): readers
+//! then differ in their towers alone. With one expert every gate is 1, and the network is `shared_bottom`. Costs
 //! `model.experts` times the trunk of `shared_bottom`, and a small layer per gate.
 //!
 //! Both levels are made this way. The impression level is a reader of the request level, with a gate of its own.

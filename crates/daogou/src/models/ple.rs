@@ -1,15 +1,15 @@
 //! PLE (Tang et al. 2020): experts of each reader's own beside shared ones, in levels. One level is CGC.
 //!
 //! ```text
-//!      ┌─ task_experts.click ────┐   gates.click    reads its own and the shared ones
-//!  x ──┼─ shared_experts ────────┤   shared_gate    reads all of them, for the shared experts of the next level
-//!      └─ task_experts.purchase ─┘   gates.purchase reads its own and the shared ones
+//!      ┌─ task_experts.click ────┐   gates.click     mixes click's own and the shared ones
+//!  x ──┼─ shared_experts ────────┤   shared_gate     mixes all, for the shared experts of the next level
+//!      └─ task_experts.purchase ─┘   gates.purchase  mixes purchase's own and the shared ones
 //! ```
 //!
 //! From the second level on, a reader's own experts and its gate read what its gate let through before, and the shared
 //! experts read what the shared gate let through; the last level has no shared gate. Every level's experts have the
-//! units of the trunk they stand for. Without shared experts and with one of its own, each reader has a trunk to itself.
-//! Costs `levels · (readers · task_experts + shared_experts)` times the trunk of `shared_bottom`.
+//! units of the trunk they stand for. Without shared experts and with one of its own, each reader has a trunk to
+//! itself. Costs `levels · (readers · task_experts + shared_experts)` times the trunk of `shared_bottom`.
 //!
 //! Both levels of rows, requests and impressions, are made this way. The impressions are a reader of the requests, with
 //! experts and gate of their own.

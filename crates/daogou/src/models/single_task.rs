@@ -5,8 +5,8 @@
 //! diversity.user_embed, … ─ diversity.request_net ─ div_tower ─ div_head
 //! ```
 //!
-//! Each task has the network of `shared_bottom` to itself, embedding tables included; a request-level task has its request
-//! level only. Costs memory and time as many networks do, one per task.
+//! Each task has the network of `shared_bottom` to itself, embedding tables included; a request-level task has its
+//! request level only. Costs memory and time as many networks do, one per task.
 //!
 //! One thing still ties two tasks: with `objective = "esmm"` the purchase loss is about the product of both answers, so
 //! it also moves the click network. Other purchase objectives leave the networks independent.

@@ -1,14 +1,15 @@
-//! Networks for two kinds of questions: the request level answers what kind of list is wanted, the impression level, which
-//! also reads the request level, answers for each candidate.
+//! Networks for two kinds of questions: the request level answers what kind of list is wanted; the impression level,
+//! which also reads the request level, answers for each candidate.
 //!
 //! ```text
-//! user, context, history ─ request level ─┬─ towers of request-level tasks            one row per request
+//! user, context, history ─ request level ─┬─ towers of request-level tasks                 one row per request
 //!                                         │
-//!                   item, cross fields ───┴─ [interaction] ─ impression level ─ towers    one row per impression
+//!                   item, cross fields ───┴─ [interaction] ─ impression level ─ towers     one row per impression
 //! ```
 //!
-//! What a level is made of is up to a way of sharing ([`Share`]): it gives each reader of the level what its tower reads.
-//! With `backbone = "self_attention"` the fields of an impression first look at each other (AutoInt, Song et al. 2019).
+//! What a level is made of is up to a way of sharing ([`Share`]): it gives each reader of the level what its tower
+//! reads. With `backbone = "self_attention"` the fields of an impression first look at each other (AutoInt, Song et al.
+//! 2019).
 
 use daogou_nn::{Activation, Graph, NodeId};
 
