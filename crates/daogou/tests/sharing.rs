@@ -171,7 +171,7 @@ fn trained(config: &Config, data: &Dataset, threads: usize) -> Trained {
 }
 
 fn bits(parameters: &Parameters) -> Vec<u32> {
-    let tables = parameters.tables().iter().flat_map(|table| table.values());
+    let tables = parameters.tables().iter().flat_map(daogou_nn::Table::values);
     parameters.dense().iter().chain(tables).map(|v| v.to_bits()).collect()
 }
 
