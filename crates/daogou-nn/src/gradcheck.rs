@@ -272,6 +272,39 @@ fn a_column_that_scales_rows() {
 }
 
 #[test]
+fn mixtures_of_experts() {
+    check(|w| {
+        let (rows, requests, row_request) = (w.rows, w.requests, w.row_request);
+        let user = w.g.lookup(w.users, requests);
+        let user = w.g.linear("user", user, 5, Activation::Silu);
+        let seen_by = w.g.gather(user, row_request);
+        let item = w.g.lookup(w.items, rows);
+        let joined = w.g.concat(&[seen_by, item]);
+        let firsts = w.g.linear_group(
+            &[("experts.0.0", 6), ("experts.1.0", 6), ("experts.2.0", 6)],
+            joined,
+            Activation::Silu,
+        );
+        // Two experts of two layers and one of one; gates of different length on the same product.
+        let mut experts: Vec<NodeId> = firsts[..2]
+            .iter()
+            .enumerate()
+            .map(|(j, x)| w.g.linear(&format!("experts.{j}.2"), *x, 6, Activation::Silu))
+            .collect();
+        experts.push(firsts[2]);
+        let gates = w.g.linear_group(&[("gate.a", 3), ("gate.b", 2)], joined, Activation::None);
+        let (a, b) = (w.g.softmax(gates[0]), w.g.softmax(gates[1]));
+        let (first, second) = (w.g.mixture(a, &experts), w.g.mixture(b, &experts[1..]));
+        // The same expert twice, and weights that also go elsewhere.
+        let twice = w.g.mixture(b, &[experts[0], experts[0]]);
+        let both = w.g.concat(&[first, a]);
+        w.watch("first", both, rows);
+        w.watch("second", second, rows);
+        w.watch("twice", twice, rows);
+    });
+}
+
+#[test]
 fn all_losses_with_weights_and_grouped_heads() {
     check(|w| {
         let (rows, requests) = (w.rows, w.requests);

@@ -611,6 +611,23 @@ impl<T: Real> Graph<T> {
         out
     }
 
+    /// `Σ_j gate_j · expert_j`: each row's own mixture of nodes of one shape, with one column of `gate` per expert.
+    ///
+    /// # Panics
+    ///
+    /// Without experts, or where shapes differ.
+    pub fn mixture(&mut self, gate: NodeId, experts: &[NodeId]) -> NodeId {
+        assert_eq!(self.cols(gate), experts.len(), "one column of the gate per expert");
+        let cols = self.cols(experts[0]);
+        for expert in experts {
+            self.same_rows(gate, *expert);
+            assert_eq!(self.cols(*expert), cols, "experts of one width");
+        }
+        let out = self.like(gate, cols);
+        self.push(layers::Mixture { gate, experts: experts.to_vec(), out });
+        out
+    }
+
     /// A row of `fields · dim` values seen as `fields` rows of `dim`: `[rows · fields, dim]`.
     pub fn fields(&mut self, x: NodeId, fields: usize) -> NodeId {
         let Node { domain, repeat, cols, view, .. } = self.nodes[x.0].clone();

@@ -37,7 +37,7 @@ const USERS: u64 = 400;
 const ITEMS: u64 = 90;
 const CLASSES: u64 = 12;
 
-/// The founding document's network with a bag of past items and dropout, to reach every kind of op.
+/// The founding document's network with a bag of past items, two experts and dropout, to reach every kind of op.
 fn network() -> Model {
     let mut g = Graph::new();
     let (requests, rows, events) = (g.domain("request"), g.domain("row"), g.domain("event"));
@@ -52,7 +52,11 @@ fn network() -> Model {
     let price = g.input(rows, 1);
     let price = g.dense(price);
     let joined = g.concat(&[seen_by, item, price]);
-    let hidden = g.mlp("shared_net", joined, &[48, 32], Activation::Relu);
+    let experts = g.linear_group(&[("a", 48), ("b", 48)], joined, Activation::Relu);
+    let gate = g.linear("gate", joined, 2, Activation::None);
+    let gate = g.softmax(gate);
+    let mixed = g.mixture(gate, &experts);
+    let hidden = g.linear("shared_net", mixed, 32, Activation::Relu);
     let hidden = g.dropout(hidden, 0.1);
     let heads = g.linear_group(
         &[("ctr", 1), ("cvr", 1), ("div", CLASSES as usize)],

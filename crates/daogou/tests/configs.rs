@@ -21,8 +21,13 @@ fn every_example_configuration_is_accepted() {
         }
     }
     let names: Vec<_> = files.iter().filter_map(|file| file.file_name()?.to_str()).collect();
-    for expected in ["event_log.toml", "four_columns.toml", "shared_bottom.toml", "shared_mlp.toml"]
-    {
+    for expected in [
+        "event_log.toml",
+        "four_columns.toml",
+        "mmoe.toml",
+        "shared_bottom.toml",
+        "shared_mlp.toml",
+    ] {
         assert!(names.contains(&expected), "{names:?}");
     }
 }

@@ -187,7 +187,8 @@ fn objects(path: &Path) -> Vec<serde_json::Map<String, serde_json::Value>> {
 
 #[test]
 fn parts_join_without_a_seam_in_every_model() {
-    for kind in [ModelKind::SharedBottom, ModelKind::SharedMlp] {
+    use ModelKind::{Mmoe, Ple, SharedBottom, SharedMlp, SingleTask};
+    for kind in [SharedBottom, SharedMlp, SingleTask, Mmoe, Ple] {
         let shop = shop(kind);
         let whole = shop.predict("impressions.parquet", "whole.csv", 1 << 16);
         for rows in [1000, 257, 7] {

@@ -220,7 +220,8 @@ unsafe fn column(o: &Operands<'_, f32>, j: usize) {
             // In this order a NaN in the sum stays.
             *c = if o.relu && total <= 0.0 { 0.0 } else { total };
         };
-        if o.a_step == 1 {
+        // Longer ones have one row, whose values are neighbours in both directions.
+        if o.a_step == 1 && o.k <= LONGEST {
             let mut copy = [0.0; LONGEST];
             let b = &mut copy[..o.k];
             (0..o.k).for_each(|p| b[p] = *o.b.add(p * o.b_step + j));
@@ -461,6 +462,24 @@ mod tests {
             weight_grad(view(&dy, m, n), view(&x, m, k), &mut out);
             scalar::gemm((n, k, m), (&dy, (1, n + pad)), (&x, (k + pad, 1)), &mut plain, true);
             compare(&dw, &before, k, &plain);
+        }
+    }
+
+    /// The gradient of a layer with one unit and more samples than a column that is copied.
+    #[test]
+    fn a_single_unit_of_many_samples() {
+        let (m, k) = (3 * LONGEST + 7, 36);
+        let mut rng = Rng::new(4, 0);
+        let mut random =
+            |len: usize| -> Vec<f32> { (0..len).map(|_| rng.normal() as f32).collect() };
+        let (x, dy, mut dw) = (random(m * k), random(m), random(k));
+        let mut plain: Vec<f64> = dw.iter().map(|v| f64::from(*v)).collect();
+        // SAFETY: the view covers what was made.
+        let mut out = unsafe { MatMut::new(dw.as_mut_ptr(), 1, k, k) };
+        weight_grad(Mat::packed(&dy, 1), Mat::packed(&x, k), &mut out);
+        scalar::gemm((1, k, m), (&dy, (1, 1)), (&x, (k, 1)), &mut plain, true);
+        for (fast, p) in dw.iter().zip(&plain) {
+            assert!((f64::from(*fast) - p).abs() < 1e-3 * (1.0 + p.abs()), "{fast} against {p}");
         }
     }
 }

@@ -8,6 +8,7 @@ mod dropout;
 mod input;
 mod layer_norm;
 mod linear;
+mod mixture;
 mod pool;
 mod softmax;
 
@@ -20,6 +21,7 @@ pub(crate) use dropout::Dropout;
 pub(crate) use input::{Dense, Lookup};
 pub(crate) use layer_norm::LayerNorm;
 pub(crate) use linear::{Linear, Picked};
+pub(crate) use mixture::Mixture;
 pub(crate) use pool::{Gather, Pool};
 pub(crate) use softmax::Softmax;
 

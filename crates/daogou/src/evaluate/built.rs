@@ -259,7 +259,7 @@ pub(crate) fn item_vectors(run: &TrainedRun, data: &Dataset) -> Option<(Vec<f32>
     let field = data.space.fields.iter().find(|f| f.side == Side::Item && own(&f.name))?;
     let FieldKind::Id { table } = field.kind else { return None };
     let Column::Ids(ids) = &data.items.columns[field.column] else { return None };
-    let table = &run.parameters.tables()[table];
+    let table = &run.parameters.tables()[run.network.feed.table(table)?];
     let dim = table.dim();
     let mut vectors = vec![0.0; ids.len() * dim];
     for (vector, &id) in vectors.chunks_exact_mut(dim).zip(ids) {

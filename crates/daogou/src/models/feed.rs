@@ -129,6 +129,8 @@ pub struct Feed {
     pub(super) positions: usize,
     /// Columns after them: one-hot numbers of items of the same category above, from 1.
     pub(super) repeats: usize,
+    /// Per table of the feature space: the network's first table of it, if it has one.
+    pub(super) tables: Vec<Option<usize>>,
     /// Weights of everyone's category mix.
     pub(super) prior_mix: Vec<f32>,
 }
@@ -210,7 +212,7 @@ fn per_request(side: Side) -> bool {
 }
 
 impl Feed {
-    pub(super) fn new(prior_mix: Vec<f32>) -> Self {
+    pub(super) fn new(tables: usize, prior_mix: Vec<f32>) -> Self {
         Self {
             ids: Vec::new(),
             numbers: Vec::new(),
@@ -220,8 +222,15 @@ impl Feed {
             histories: Vec::new(),
             positions: 0,
             repeats: 0,
+            tables: vec![None; tables],
             prior_mix,
         }
+    }
+
+    /// Number of the network's table for a table of the feature space: the first, where each task has its own. `None`
+    /// where no task reads it.
+    pub fn table(&self, of_space: usize) -> Option<usize> {
+        self.tables[of_space]
     }
 
     /// Fills `micro` with some requests and all their impressions. Allocates only while `micro` grows.

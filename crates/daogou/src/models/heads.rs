@@ -50,31 +50,6 @@ pub(super) fn sizes(config: &Config, shape: &Shape) -> Result<Vec<usize>> {
     config.tasks.iter().map(size).collect()
 }
 
-/// Hidden layers with the options of the configuration: activation, layer normalisation, dropout.
-pub(super) fn trunk(
-    g: &mut Graph,
-    name: &str,
-    x: NodeId,
-    units: &[usize],
-    activation: Activation,
-    config: &Config,
-) -> NodeId {
-    let model = &config.model;
-    if !model.layer_norm && model.dropout == 0.0 {
-        return g.mlp(name, x, units, activation);
-    }
-    units.iter().enumerate().fold(x, |mut x, (i, &units)| {
-        if model.layer_norm {
-            x = g.linear(&format!("{name}.{}", 2 * i), x, units, Activation::None);
-            x = g.layer_norm(&format!("{name}_norm.{i}"), x);
-            x = g.activation(x, activation);
-        } else {
-            x = g.linear(&format!("{name}.{}", 2 * i), x, units, activation);
-        }
-        g.dropout(x, model.dropout)
-    })
-}
-
 /// Adds to a task's logits what training knows and serving does not: position, sampling rate, exposure.
 pub(super) fn finish(
     g: &mut Graph,

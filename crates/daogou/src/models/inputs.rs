@@ -4,11 +4,15 @@ use daogou_nn::{Activation, DomainId, Graph, Init, InputId, MapId, NodeId, Table
 
 use super::feed::{DomainSource, Feed, IdSource, MapSource, NumberSource};
 use super::{Shape, table_name};
-use crate::data::{FeatureSpace, FieldKind};
+use crate::data::{FeatureSpace, Field, FieldKind};
 use crate::schema::{Config, HistoryPooling, ModelKind, Side};
 
 /// Standard deviation of initial embeddings.
 const EMBEDDING_SD: f64 = 0.01;
+
+fn per_request(side: Side) -> bool {
+    matches!(side, Side::User | Side::Context)
+}
 
 /// A field as a node.
 pub(super) struct FieldNode {
@@ -17,39 +21,52 @@ pub(super) struct FieldNode {
     pub(super) number: bool,
 }
 
-/// The nodes that values enter by, and the record of what fills them.
+/// The inputs of one network: one node per field.
+pub(super) struct Fields {
+    /// What names of its parameters and tables start with; empty where one network answers all tasks.
+    pub(super) scope: String,
+    pub(super) nodes: Vec<FieldNode>,
+}
+
+/// The rows there are, and the record of what fills the nodes that values enter by.
 pub(super) struct Inputs {
     pub(super) requests: DomainId,
     pub(super) impressions: DomainId,
     pub(super) request_of_impression: MapId,
-    pub(super) fields: Vec<FieldNode>,
     feed: Feed,
 }
 
 impl Inputs {
-    /// One node per field. A flat model ([`ModelKind::SharedMlp`]) has them all per impression; otherwise user and
-    /// context fields and the pooled history are per request.
-    pub(super) fn new(g: &mut Graph, config: &Config, space: &FeatureSpace, shape: &Shape) -> Self {
+    pub(super) fn new(g: &mut Graph, space: &FeatureSpace, shape: &Shape) -> Self {
         let (requests, impressions) = (g.domain("request"), g.domain("impression"));
         let request_of_impression = g.map(impressions, requests);
-        let mut inputs = Self {
-            requests,
-            impressions,
-            request_of_impression,
-            fields: Vec::new(),
-            feed: Feed::new(shape.prior_mix.clone()),
-        };
-        inputs.feed.maps.push(MapSource::RequestOfImpression);
-        let tables: Vec<TableId> = space
-            .tables
-            .iter()
-            .map(|t| g.table(&table_name(&t.name), t.rows, t.dim, Init::Normal(EMBEDDING_SD)))
-            .collect();
+        let mut feed = Feed::new(space.tables.len(), shape.prior_mix.clone());
+        feed.maps.push(MapSource::RequestOfImpression);
+        Self { requests, impressions, request_of_impression, feed }
+    }
+
+    /// One node per field, with tables of their own. A flat model ([`ModelKind::SharedMlp`]) has them all per
+    /// impression; otherwise user and context fields and the pooled history are per request, and without
+    /// `of_impressions` there are no others.
+    pub(super) fn fields(
+        &mut self,
+        g: &mut Graph,
+        config: &Config,
+        space: &FeatureSpace,
+        scope: String,
+        of_impressions: bool,
+    ) -> Fields {
+        let request_of_impression = self.request_of_impression;
+        let (requests, impressions) = (self.requests, self.impressions);
+        let wanted = |field: &&Field| of_impressions || per_request(field.side);
+        let tables = self.tables(g, space, &scope, wanted);
+        let declared = |index: usize| tables[index].expect("made for every field there is");
+        let mut nodes = Vec::new();
         let flat = config.model.kind == ModelKind::SharedMlp;
         // Embeddings first, then numbers, each in the order of the configuration.
         let mut numbers = Vec::new();
-        for field in &space.fields {
-            let per_request = matches!(field.side, Side::User | Side::Context);
+        for field in space.fields.iter().filter(wanted) {
+            let per_request = per_request(field.side);
             let domain = if per_request && !flat { requests } else { impressions };
             let flat_request = per_request && flat;
             let done = |node, number| FieldNode { node, side: field.side, number };
@@ -61,41 +78,41 @@ impl Inputs {
                                 || f.column() == config.columns.item)
                     });
                     let source = IdSource::Field { side: field.side, column: field.column, entity };
-                    let node = inputs.lookup(g, tables[*table], domain, source, flat_request);
-                    inputs.fields.push(done(node, false));
+                    let node = self.lookup(g, declared(*table), domain, source, flat_request);
+                    nodes.push(done(node, false));
                 }
                 FieldKind::Number => {
                     let source = NumberSource::Field { side: field.side, column: field.column };
-                    let input = inputs.number(g, domain, 1, source, flat_request);
+                    let input = self.number(g, domain, 1, source, flat_request);
                     numbers.push(done(g.dense(input), true));
                 }
                 FieldKind::Bag { table } => {
                     let owner = if per_request { requests } else { impressions };
                     let members = g.domain(&format!("{} member", field.name));
                     let map = g.map(members, owner);
-                    let bag = inputs.feed.bags.len();
-                    inputs.feed.bags.push((field.side, field.column));
-                    inputs.feed.maps.push(MapSource::Bag(bag));
-                    inputs.feed.domains.push(DomainSource::Bag(bag));
+                    let bag = self.feed.bags.len();
+                    self.feed.bags.push((field.side, field.column));
+                    self.feed.maps.push(MapSource::Bag(bag));
+                    self.feed.domains.push(DomainSource::Bag(bag));
                     let values =
-                        inputs.lookup(g, tables[*table], members, IdSource::Bag(bag), false);
+                        self.lookup(g, declared(*table), members, IdSource::Bag(bag), false);
                     let mut node = g.pool(values, map, true);
                     if flat_request {
                         node = g.gather(node, request_of_impression);
                     }
-                    inputs.fields.push(done(node, false));
+                    nodes.push(done(node, false));
                 }
                 FieldKind::History { of, length } => {
                     let events = g.domain(&format!("{} event", field.name));
                     let map = g.map(events, requests);
-                    let history = inputs.feed.histories.len();
-                    inputs.feed.histories.push(*length);
-                    inputs.feed.maps.push(MapSource::History(history));
-                    inputs.feed.domains.push(DomainSource::History(history));
+                    let history = self.feed.histories.len();
+                    self.feed.histories.push(*length);
+                    self.feed.maps.push(MapSource::History(history));
+                    self.feed.domains.push(DomainSource::History(history));
                     let columns: Vec<(TableId, usize)> = of
                         .iter()
                         .map(|&f| match space.fields[f].kind {
-                            FieldKind::Id { table } => (tables[table], space.fields[f].column),
+                            FieldKind::Id { table: of } => (declared(of), space.fields[f].column),
                             _ => unreachable!("a history is of item-side ids"),
                         })
                         .collect();
@@ -103,14 +120,14 @@ impl Inputs {
                         .iter()
                         .map(|&(table, column)| {
                             let source = IdSource::History { history, column };
-                            inputs.lookup(g, table, events, source, false)
+                            self.lookup(g, table, events, source, false)
                         })
                         .collect();
                     let past = g.concat(&past);
-                    if config.model.history_pooling == HistoryPooling::Attention {
-                        let attended =
-                            inputs.attend(g, &field.name, (past, history, events), &columns);
-                        inputs.fields.push(FieldNode {
+                    if config.model.history_pooling == HistoryPooling::Attention && of_impressions {
+                        let name = format!("{scope}{}", field.name);
+                        let attended = self.attend(g, &name, (past, history, events), &columns);
+                        nodes.push(FieldNode {
                             node: attended,
                             side: Side::Impression,
                             number: false,
@@ -123,12 +140,44 @@ impl Inputs {
                     if flat {
                         node = g.gather(node, request_of_impression);
                     }
-                    inputs.fields.push(done(node, false));
+                    nodes.push(done(node, false));
                 }
             }
         }
-        inputs.fields.extend(numbers);
-        inputs
+        nodes.extend(numbers);
+        Fields { scope, nodes }
+    }
+
+    /// Declares the tables that `wanted` fields read, named after their features.
+    fn tables(
+        &mut self,
+        g: &mut Graph,
+        space: &FeatureSpace,
+        scope: &str,
+        wanted: impl Fn(&&Field) -> bool,
+    ) -> Vec<Option<TableId>> {
+        let mut read = vec![false; space.tables.len()];
+        for field in space.fields.iter().filter(wanted) {
+            match &field.kind {
+                FieldKind::Id { table } | FieldKind::Bag { table } => read[*table] = true,
+                FieldKind::History { of, .. } => {
+                    for &item_field in of {
+                        if let FieldKind::Id { table } = space.fields[item_field].kind {
+                            read[table] = true;
+                        }
+                    }
+                }
+                FieldKind::Number => {}
+            }
+        }
+        let mut tables = vec![None; space.tables.len()];
+        for (index, shape) in space.tables.iter().enumerate().filter(|(index, _)| read[*index]) {
+            let name = format!("{scope}{}", table_name(&shape.name));
+            let table = g.table(&name, shape.rows, shape.dim, Init::Normal(EMBEDDING_SD));
+            tables[index] = Some(table);
+            self.feed.tables[index].get_or_insert(table.0);
+        }
+        tables
     }
 
     /// DIN (Zhou et al. 2018): each past event weighed by how it suits the candidate, `w = MLP([e; i; e − i; e ⊙ i])`

@@ -4,11 +4,17 @@
 //! Training, evaluation and serving fill micro-batches with the same code.
 
 mod feed;
+mod gates;
 mod heads;
 mod inputs;
+mod mmoe;
+mod ple;
 pub mod predict;
 mod shared_bottom;
 mod shared_mlp;
+mod single_task;
+mod trunk;
+mod two_level;
 
 pub use feed::{Feed, Mode, Source};
 pub use heads::{Head, Level};
@@ -103,12 +109,16 @@ impl Network {
             });
         }
         let mut graph = Graph::new();
-        let mut inputs = inputs::Inputs::new(&mut graph, config, space, shape);
+        let (g, known) = (&mut graph, (config, space, shape));
+        let mut inputs = inputs::Inputs::new(g, space, shape);
         let heads = match config.model.kind {
-            ModelKind::SharedMlp => shared_mlp::build(&mut graph, &mut inputs, config, shape)?,
+            ModelKind::SharedMlp => shared_mlp::build(g, &mut inputs, known)?,
+            ModelKind::SingleTask => single_task::build(g, &mut inputs, known)?,
             ModelKind::SharedBottom => {
-                shared_bottom::build(&mut graph, &mut inputs, config, shape)?
+                two_level::build(g, &mut inputs, known, shared_bottom::share)?
             }
+            ModelKind::Mmoe => two_level::build(g, &mut inputs, known, mmoe::share)?,
+            ModelKind::Ple => two_level::build(g, &mut inputs, known, ple::share)?,
         };
         heads::losses(&mut graph, &mut inputs, config, shape, &heads);
         Ok(Self { model: graph.finish(), feed: inputs.into_feed(), heads })

@@ -13,20 +13,21 @@ use daogou_nn::{Activation, Graph, NodeId};
 
 use super::heads::{self, Head};
 use super::inputs::Inputs;
+use super::trunk::trunk;
 use super::{Shape, prefix};
 use crate::Result;
+use crate::data::FeatureSpace;
 use crate::schema::Config;
 
 pub(super) fn build(
     g: &mut Graph,
     inputs: &mut Inputs,
-    config: &Config,
-    shape: &Shape,
+    (config, space, shape): (&Config, &FeatureSpace, &Shape),
 ) -> Result<Vec<Head>> {
-    let fields: Vec<NodeId> = inputs.fields.iter().map(|f| f.node).collect();
+    let fields = inputs.fields(g, config, space, String::new(), true);
+    let fields: Vec<NodeId> = fields.nodes.iter().map(|f| f.node).collect();
     let x = g.concat(&fields);
-    let activation = if config.model.silu { Activation::Silu } else { Activation::Relu };
-    let shared = heads::trunk(g, "shared_net", x, &config.model.shared_units, activation, config);
+    let shared = trunk(g, "shared_net".into(), x, &config.model.shared_units, config);
     let names: Vec<String> = config.tasks.iter().map(|t| format!("{}_head", prefix(t))).collect();
     let sizes = heads::sizes(config, shape)?;
     let group: Vec<(&str, usize)> = names.iter().map(String::as_str).zip(sizes).collect();

@@ -136,12 +136,34 @@ fn network(config: &Config) -> String {
             units(&m.tower_units),
             m.embedding_dim
         ),
-        ModelKind::SharedBottom => format!(
-            "request trunk ({}), impression trunk ({}), towers ({}), embeddings of {}",
-            units(&m.request_units),
-            units(&m.shared_units),
-            units(&m.tower_units),
-            m.embedding_dim
+        ModelKind::SingleTask | ModelKind::SharedBottom | ModelKind::Mmoe | ModelKind::Ple => {
+            format!(
+                "{}request trunk ({}), impression trunk ({}), towers ({}), embeddings of {}",
+                sharing(config),
+                units(&m.request_units),
+                units(&m.shared_units),
+                units(&m.tower_units),
+                m.embedding_dim
+            )
+        }
+    }
+}
+
+/// How tasks share the trunks; nothing where they share one.
+fn sharing(config: &Config) -> String {
+    let m = &config.model;
+    match m.kind {
+        ModelKind::SharedMlp | ModelKind::SharedBottom => String::new(),
+        ModelKind::SingleTask => "a network per task: ".into(),
+        ModelKind::Mmoe => {
+            let gates = if m.shared_gate { "one gate" } else { "a gate per task" };
+            format!("{} experts and {gates} for each of: ", m.experts)
+        }
+        ModelKind::Ple => format!(
+            "{} of {} experts per task and {} shared ones for each of: ",
+            if m.levels == 1 { "one level".into() } else { format!("{} levels", m.levels) },
+            m.task_experts,
+            m.shared_experts
         ),
     }
 }

@@ -308,6 +308,8 @@ impl Config {
         for (key, zero) in [
             ("model.embedding_dim", model.embedding_dim == 0),
             ("model.attention_heads", model.attention_heads == 0),
+            ("model.experts", model.experts == 0),
+            ("model.levels", model.levels == 0),
             ("model.shared_units", model.shared_units.is_empty()),
             ("train.batch_size", train.batch_size == 0),
             ("train.epochs", train.epochs == 0),
@@ -317,6 +319,13 @@ impl Config {
             if zero {
                 return Err(Error::config(key, "expected at least 1"));
             }
+        }
+        if model.task_experts + model.shared_experts == 0 {
+            return Err(Error::config(
+                "model.task_experts",
+                "expected at least 1 expert, got 0 of each task's own and 0 shared ones",
+            )
+            .with_hint("set `task_experts` or `shared_experts` to 1 or more"));
         }
         for (key, units) in [
             ("model.request_units", &model.request_units),

@@ -537,13 +537,23 @@ pub enum PurchaseObjective {
 pub struct ModelConfig {
     /// How tasks share.
     pub kind: ModelKind,
+    /// Experts of `kind = "mmoe"`, each with the units of the trunk it stands for.
+    pub experts: usize,
+    /// `kind = "mmoe"`: one gate for all tasks instead of one for each (OMoE).
+    pub shared_gate: bool,
+    /// Levels of experts of `kind = "ple"`, one after the other; 1 is CGC.
+    pub levels: usize,
+    /// Experts of each task's own, per level of `kind = "ple"`.
+    pub task_experts: usize,
+    /// Experts that all tasks share, per level of `kind = "ple"`.
+    pub shared_experts: usize,
     /// How features meet.
     pub backbone: Backbone,
     /// Embedding dimension of features that do not set their own.
     pub embedding_dim: usize,
-    /// Hidden units of the request trunk.
+    /// Hidden units of the request trunk, or of each of its experts.
     pub request_units: Vec<usize>,
-    /// Hidden units of the shared impression trunk.
+    /// Hidden units of the shared impression trunk, or of each of its experts.
     pub shared_units: Vec<usize>,
     /// Hidden units of each task's tower.
     pub tower_units: Vec<usize>,
@@ -568,6 +578,11 @@ impl Default for ModelConfig {
     fn default() -> Self {
         Self {
             kind: ModelKind::SharedBottom,
+            experts: 4,
+            shared_gate: false,
+            levels: 1,
+            task_experts: 1,
+            shared_experts: 1,
             backbone: Backbone::Mlp,
             embedding_dim: 16,
             request_units: vec![64],
@@ -590,8 +605,14 @@ impl Default for ModelConfig {
 pub enum ModelKind {
     /// The founding document's network: one trunk over user, item, brand and price.
     SharedMlp,
+    /// Not at all: each task has the network of `shared_bottom` to itself, embeddings included. The baseline.
+    SingleTask,
     /// A request trunk and an impression trunk, one tower per task.
     SharedBottom,
+    /// Experts that all tasks share, and a gate per task that mixes them (MMoE, Ma et al. 2018).
+    Mmoe,
+    /// Experts of each task's own beside shared ones, in levels (PLE, Tang et al. 2020).
+    Ple,
 }
 
 /// How features meet.
