@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use binary::{daogou, done, prepared, refused};
+use binary::{daogou, done, prepared, refused, replace};
 use serde_json::Value;
 
 #[test]
@@ -185,6 +185,25 @@ fn defaults_and_schema_are_readable_by_programs() {
 }
 
 #[test]
+fn places_without_categories_are_enough_to_train_and_to_choose_weights() {
+    let directory = tempfile::tempdir().unwrap();
+    let d = directory.path();
+    let mut log = String::from("request_id,user_id,item_id,position,brand,click\n");
+    for i in 0..400 {
+        let (request, item) = (i / 5, i * 7 % 23);
+        let (user, place, brand) = (request % 17, i % 5 + 1, item % 3);
+        let click = u32::from(i * i % 7 == 0);
+        log += &format!("r{request},u{user},p{item},{place},b{brand},{click}\n");
+    }
+    fs::write(d.join("shop.csv"), log).unwrap();
+    done(d, &["init", "shop.csv"]);
+    done(d, &["train", "daogou.toml", "--run-dir", "run", "--set", "train.epochs=1"]);
+    assert!(done(d, &["pareto", "run"]).contains("by the model"));
+    let wish = ["recommend", "run", "--user", "u1", "--objectives", "click=1,diversity=1"];
+    refused(d, &wish, &["lists.objectives.diversity", "diversity head"]);
+}
+
+#[test]
 fn the_simulated_shop_trains_on_all_four_tasks() {
     let directory = tempfile::tempdir().unwrap();
     let d = directory.path();
@@ -226,6 +245,19 @@ fn the_simulated_shop_trains_on_all_four_tasks() {
     let mix: f64 =
         list["wanted"]["mix"].as_object().unwrap().values().map(|v| v.as_f64().unwrap()).sum();
     assert!((mix - 1.0).abs() < 1e-4 && list["wanted"]["novelty"].as_f64().unwrap() < 1.0);
+    // The command of the README.
+    let ruled = [
+        "recommend",
+        "run",
+        "--user",
+        "u00003",
+        "--quota",
+        "brand:max=2",
+        "--spacing",
+        "category=2",
+    ];
+    let ruled = [&ruled[..], &["--price", "20..4000", "--pin", "i00001@1", "--explain"]].concat();
+    assert!(done(d, &ruled).contains("pinned to place 1"));
     weights_are_chosen_and_saved(d);
     done(d, &["report", "run", "--lists", "20", "--loss-weights", "0.1,1"]);
     let page = fs::read_to_string(d.join("run/report.html")).unwrap();
@@ -234,6 +266,16 @@ fn the_simulated_shop_trains_on_all_four_tasks() {
     }
     assert!(page.contains("truth, best list") && page.contains("the truth of the simulation"));
     refused(d, &["report", "run", "--loss-weights", "0.1,-1"], &["loss-weights", "-1"]);
+    let other = "not that of the simulation.toml";
+    for (from, to) in [
+        ("seed = 1", "seed = 2"),
+        ("items = 200", "items = 130"),
+        ("satiation = 0.22", "satiation = 2.0"),
+    ] {
+        replace(d, "shop/simulation.toml", from, to);
+        refused(d, &["pareto", "run", "--requests", "20"], &[other, "hint"]);
+        replace(d, "shop/simulation.toml", to, from);
+    }
 }
 
 /// `daogou pareto` on a run that is there.

@@ -53,12 +53,14 @@ impl Placement {
         for set in 1..sets {
             weight[set] = weight[set & (set - 1)] + share[set.trailing_zeros() as usize];
         }
-        // Each order draws every item once, so a factor common to all draws cancels: without it, small shares vanish.
+        // Each order draws every item once, so factors common to all draws cancel: shares in units of their mean and
+        // what is left in units of all keep products from vanishing.
         let mean = share.iter().sum::<f64>() / n.max(1) as f64;
         let scaled: [f64; MOST_ITEMS] =
             std::array::from_fn(|i| share.get(i).map_or(0.0, |share| share / mean));
         // What is left to draw from once a set is placed: added up, so that small weights do not cancel.
-        let left = |weight: &[f64], set: usize| rest + weight[sets - 1 - set];
+        let whole = rest + weight[sets - 1];
+        let left = |weight: &[f64], set: usize| (rest + weight[sets - 1 - set]) / whole;
         above[0] = 1.0;
         for set in 0..sets - 1 {
             let step = above[set] / left(weight, set);
