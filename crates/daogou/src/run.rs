@@ -313,7 +313,7 @@ impl TrainedRun {
         }
         let built = built_lists(self, data, requests, (&weights, options), &mut team)?;
         evaluation.lists.built = built.reports(self, data, &options.bootstrap);
-        evaluation.lists.floors = built.floors.clone();
+        evaluation.lists.floors.clone_from(&built.floors);
         if let Some(lists) = evaluation.lists.built.get("model") {
             evaluation.notes.push(format!(
                 "lists were built for {} of {} requests, each from {} items",

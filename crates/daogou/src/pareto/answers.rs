@@ -3,7 +3,6 @@
 use std::ops::Range;
 
 use super::Heads;
-use crate::Result;
 use crate::data::Dataset;
 use crate::evaluate::{TaskScores, baselines};
 use crate::list_maker::Scored;
@@ -90,7 +89,7 @@ impl Oracle {
     }
 
     /// Meets a moment: works out what this person wants. O(items of the catalogue).
-    pub(super) fn meet(&mut self, moment: &Moment<'_>, items: &[u32]) -> Result<()> {
+    pub(super) fn meet(&mut self, moment: &Moment<'_>, items: &[u32]) {
         let wanted = moment.wanted_mix();
         self.mix.clear();
         self.mix.extend(self.places.iter().map(|&place| wanted[place] as f32));
@@ -101,7 +100,6 @@ impl Oracle {
             self.click.push(click as f32);
             self.purchase.push(purchase as f32);
         }
-        Ok(())
     }
 
     /// The mix that this person truly wants.

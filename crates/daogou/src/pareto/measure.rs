@@ -353,7 +353,7 @@ impl<'a> Tally<'a> {
     ) -> Result<()> {
         let config = &self.run.config.lists;
         if let (Some(oracle), Some(moment)) = (&mut self.oracle, moment) {
-            oracle.meet(moment, scored.items)?;
+            oracle.meet(moment, scored.items);
         }
         let user = self.data.requests.user[request];
         let unit = self.users.iter().position(|&known| known == user).unwrap_or(self.users.len());
@@ -392,24 +392,22 @@ impl<'a> Tally<'a> {
         self.categories.extend(list.iter().map(category));
         let smoothing = self.run.config.lists.smoothing;
         let has_price = scored.heads.price.is_some();
-        let (earned, wanted, new): ([Option<f64>; 3], &[f32], f64) = match (moment, &self.oracle) {
-            (Some(moment), Some(oracle)) => {
+        let (earned, wanted, new): ([Option<f64>; 3], &[f32], f64) =
+            if let (Some(moment), Some(oracle)) = (moment, &self.oracle) {
                 oracle.numbers(list.iter().map(|&i| scored.items[i as usize]), &mut self.numbers);
                 let worth = moment.worth(&self.numbers);
                 let new = self.numbers.iter().filter(|&&item| moment.unseen(item)).count();
                 let money = has_price.then_some(worth.revenue);
                 let earned = [Some(worth.clicks), Some(worth.orders), money];
                 (earned, oracle.mix(), new as f64)
-            }
-            _ => {
+            } else {
                 let expected = |objective: usize| -> Option<f64> {
                     let each = list.iter().map(|&i| scored.heads.expected(i)[objective]);
                     each.sum()
                 };
                 let new: f64 = list.iter().map(|&i| f64::from(scored.novel[i as usize])).sum();
                 ([0, 1, 2].map(expected), scored.mix, new)
-            }
-        };
+            };
         let timed = !self.data.requests.time.is_empty();
         let kl = (!wanted.is_empty())
             .then(|| kl_to_wanted(&self.categories, wanted, list.len().max(1), smoothing));

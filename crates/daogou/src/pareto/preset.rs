@@ -90,9 +90,10 @@ impl Presets {
     pub fn get(&self, name: &str) -> Result<&Preset> {
         self.0.get(name).ok_or_else(|| {
             let names: Vec<&str> = self.0.keys().map(String::as_str).collect();
-            let there = match names.is_empty() {
-                true => "this run has none".to_string(),
-                false => format!("expected one of {}", names.join(", ")),
+            let there = if names.is_empty() {
+                "this run has none".to_string()
+            } else {
+                format!("expected one of {}", names.join(", "))
             };
             Error::data(format!("preset `{name}`: {there}"))
                 .with_hint("`daogou pareto RUN --save-preset NAME` saves one")

@@ -104,10 +104,8 @@ pub fn plan(configured: &Weights, can: (bool, bool), truth: bool) -> Vec<Trial> 
         let explore = if i == 0 { &EXPLORE[..] } else { &EXPLORE[..1] };
         grid(Heads::Trained, mix, explore, &mut trials);
     }
-    let wanted: &[Heads] = match truth {
-        true => &[Heads::History, Heads::Constant, Heads::TrueMix, Heads::Oracle],
-        false => &[Heads::History, Heads::Constant],
-    };
+    let others = [Heads::History, Heads::Constant, Heads::TrueMix, Heads::Oracle];
+    let wanted = if truth { &others[..] } else { &others[..2] };
     if can_diversify || can_renew {
         wanted.iter().for_each(|&heads| grid(heads, items, &EXPLORE, &mut trials));
     }
