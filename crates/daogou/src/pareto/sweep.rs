@@ -45,8 +45,11 @@ pub struct FrontReport {
     /// volumes do not depend on units.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub of_true_mix: Option<Estimate>,
-    /// How far the front of the true mix is ahead on average (IGD⁺), each axis over its range among all points compared;
-    /// `None` without truth.
+    /// The same over that of all truth ([`Heads::Oracle`]), which also knows who clicks; `None` without truth.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub of_all_truth: Option<Estimate>,
+    /// How far the front of all truth is ahead on average (IGD⁺), each axis over its range among all points compared; `None`
+    /// without truth.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub igd_plus: Option<f64>,
     /// What the heads give up for variety; `None` without a diversity head or clicks.
@@ -208,7 +211,7 @@ fn by_heads(
             .filter(|(_, grid)| !grid.is_empty())
             .collect();
     let all: Vec<usize> = grids.iter().flat_map(|(_, grid)| grid.iter().copied()).collect();
-    let best = grids.iter().find(|(heads, _)| *heads == Heads::TrueMix).map(|(_, grid)| grid);
+    let of = |wanted: Heads| grids.iter().find(|(heads, _)| *heads == wanted).map(|(_, grid)| grid);
     // Places of a grid's trials among `all`.
     let places = |wanted: &[usize]| -> Vec<usize> {
         wanted
@@ -249,17 +252,18 @@ fn by_heads(
     let mut reports = BTreeMap::new();
     for (heads, grid) in &grids {
         let own = places(grid);
-        let best = best.filter(|_| *heads != Heads::TrueMix).map(|grid| places(grid));
         let found = measured.interval(&all, axes, bootstrap, |gains| Some(volume(gains, &own)));
-        let of_true_mix = best.as_ref().and_then(|best| {
+        let over = |other: Heads| {
+            let best = places(of(other).filter(|_| *heads != other)?);
             measured.interval(&all, axes, bootstrap, |gains| {
-                let whole = volume(gains, best);
+                let whole = volume(gains, &best);
                 (whole > 0.0).then(|| volume(gains, &own) / whole)
             })
-        });
+        };
         let scaled = scaled(&measured.gains(&all, axes));
+        let truth = of(Heads::Oracle).filter(|_| *heads != Heads::Oracle);
         let igd_plus =
-            best.as_ref().and_then(|best| igd_plus(&front(&scaled, &own), &front(&scaled, best)));
+            truth.and_then(|best| igd_plus(&front(&scaled, &own), &front(&scaled, &places(best))));
         let at_equal_match = level.and_then(|diversity| {
             let pair = [Axis::Diversity, Axis::Click];
             let at =
@@ -274,7 +278,13 @@ fn by_heads(
             })
         });
         if let Some(hypervolume) = found {
-            let report = FrontReport { hypervolume, of_true_mix, igd_plus, at_equal_match };
+            let report = FrontReport {
+                hypervolume,
+                of_true_mix: over(Heads::TrueMix),
+                of_all_truth: over(Heads::Oracle),
+                igd_plus,
+                at_equal_match,
+            };
             reports.insert(*heads, report);
         }
     }
