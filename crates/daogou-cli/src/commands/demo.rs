@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use daogou::artifact::REPORT;
+use daogou::artifact::{REPORT, Run};
 use daogou::data::Dataset;
 use daogou::evaluate::{EvaluateOptions, Evaluation, TaskReport, TaskScores, table};
 use daogou::models::{Mode, Source};
@@ -56,11 +56,15 @@ impl Demo {
         config.train.seed = self.seed;
         let (run, data) = super::train::trained(&config, &shop, &directory, false)?;
         note("3/4 measuring it on the test split, the last tenth of the log");
-        let evaluation = run.evaluate(&data, &data.split.test, &EvaluateOptions::default())?;
-        let mut text = table::table(&evaluation);
+        let saved = Run::open(&directory)?;
+        let history = TrainedRun::history(&directory)?;
+        let parts = (&run, saved.manifest(), &history[..], &data);
+        let report = super::report::made(parts, &EvaluateOptions::default(), None)?;
+        let evaluation = report.evaluation();
+        let mut text = table::table(evaluation);
 
         let mut team = Team::new(daogou::train::threads(config.train.threads));
-        text += &beside_the_truth(&run, &data, &evaluation, &shop, &mut team)?;
+        text += &beside_the_truth(&run, &data, evaluation, &shop, &mut team)?;
         note("4/4 five lists");
         text += "\nFive lists (weights: click 1, purchase 3, diversity 0.3, novelty 0.1)\n";
         let users = data.users.ids.len() - 1;
@@ -74,7 +78,7 @@ impl Demo {
         }
         print(&text)?;
         let page = directory.join(REPORT);
-        super::report::written(&directory, &page, &EvaluateOptions::default(), None)?;
+        report.write(&page)?;
         note(&format!("a report to look at, in a browser:\n  {}", page.display()));
         note(&format!(
             "the run is in {0}; try: daogou recommend {0} --user u00042 --explain",

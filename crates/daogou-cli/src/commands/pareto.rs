@@ -1,6 +1,6 @@
 //! `daogou pareto`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use daogou::data::Dataset;
@@ -59,12 +59,6 @@ struct Report<'a> {
     test: Vec<Point>,
 }
 
-/// The simulation that wrote the log of a run, if one did.
-pub(super) fn simulation(run: &TrainedRun) -> daogou::Result<Option<Replay>> {
-    let log = run.config.data.impressions.first().map(Path::new);
-    log.and_then(Path::parent).map_or(Ok(None), Replay::open)
-}
-
 impl Pareto {
     pub(super) fn run(self) -> anyhow::Result<Outcome> {
         let axes = self.front.split(',').map(|axis| axis.trim().parse());
@@ -77,10 +71,13 @@ impl Pareto {
             .filter(|text| !text.is_empty())
             .map(str::parse)
             .collect::<daogou::Result<Vec<Demand>>>()?;
+        if let Some(name) = &self.save_preset {
+            Presets::check_name(name)?;
+        }
         let (run, manifest) = TrainedRun::open(&self.run)?;
         let mut presets = Presets::read(&self.run)?;
         let data = run.training_log(&manifest)?;
-        let replay = if self.by_model { None } else { simulation(&run)? };
+        let replay = if self.by_model { None } else { Replay::of_log(&run.config)? };
         let judge = replay.as_ref().map_or(Judge::Model, Judge::Truth);
         let options = SweepOptions { requests: self.requests, axes, ..SweepOptions::default() };
         let mut team = Team::new(daogou::train::threads(run.config.train.threads));
@@ -93,9 +90,10 @@ impl Pareto {
             Some(axis) => Some(solve(&sweep.measured, axis, &subject)?),
             None => None,
         };
-        let chosen = solution.as_ref().map_or(&sweep.points[sweep.knee], |found| &found.point);
+        let chosen =
+            solution.as_ref().map_or(&sweep.measured.points[sweep.knee], |found| &found.point);
         let shown = sweep.shown();
-        let points = shown.iter().map(|&i| &sweep.points[i]).chain([chosen]);
+        let points = shown.iter().map(|&i| &sweep.measured.points[i]).chain([chosen]);
         let trials: Vec<Trial> =
             points.map(|point| Trial::own(point.weights, point.explore)).collect();
         let test = on_test(&run, &data, &trials, (judge, &options), &mut team)?;

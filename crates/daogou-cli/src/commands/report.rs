@@ -1,9 +1,9 @@
 //! `daogou report`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
-use daogou::artifact::REPORT;
+use daogou::artifact::{Manifest, REPORT};
 use daogou::data::Dataset;
 use daogou::evaluate::EvaluateOptions;
 use daogou::metrics::BootstrapOptions;
@@ -11,6 +11,8 @@ use daogou::pareto::{Judge, SweepOptions, sweep};
 use daogou::report::{Material, Report, TradeOff, loss_weight_sweep, trade_offs};
 use daogou::run::TrainedRun;
 use daogou::schema::Role;
+use daogou::simulate::replay::Replay;
+use daogou::train::Round;
 use daogou_nn::Team;
 
 use super::Outcome;
@@ -53,7 +55,7 @@ fn swept(run: &TrainedRun, data: &Dataset) -> anyhow::Result<Vec<TradeOff>> {
     {
         return Ok(Vec::new());
     }
-    let replay = super::pareto::simulation(run)?;
+    let replay = Replay::of_log(&run.config)?;
     let judge = replay.as_ref().map_or(Judge::Model, Judge::Truth);
     // No intervals are drawn.
     let bootstrap = BootstrapOptions { replicates: 0, ..BootstrapOptions::default() };
@@ -67,36 +69,29 @@ impl ReportPage {
         let options = EvaluateOptions { lists: self.lists, ..EvaluateOptions::default() };
         let page = self.out.unwrap_or_else(|| self.run.join(REPORT));
         let weights = self.loss_weights.as_deref().map(parsed).transpose()?;
-        written(&self.run, &page, &options, weights.as_deref())?;
+        Report::check_target(&page)?;
+        let history = TrainedRun::history(&self.run)?;
+        let (run, manifest) = TrainedRun::open(&self.run)?;
+        let data = run.training_log(&manifest)?;
+        note("measuring the run on the test split of its log");
+        let parts = (&run, &manifest, &history[..], &data);
+        made(parts, &options, weights.as_deref())?.write(&page)?;
         print(&format!("{}\n", page.display()))?;
         Ok(Outcome::Done)
     }
 }
 
-/// Writes the page of a run.
-pub(super) fn written(
-    run: &Path,
-    page: &Path,
+/// The page of a run, from what is known of it.
+pub(super) fn made(
+    (run, manifest, history, data): (&TrainedRun, &Manifest, &[Round], &Dataset),
     options: &EvaluateOptions,
     loss_weights: Option<&[f64]>,
-) -> anyhow::Result<()> {
-    Report::check_target(page)?;
-    let history = TrainedRun::history(run)?;
-    let (run, manifest) = TrainedRun::open(run)?;
-    let data = run.training_log(&manifest)?;
-    note("measuring the run on the test split of its log");
-    let mut charts = swept(&run, &data)?;
+) -> anyhow::Result<Report> {
+    let mut charts = swept(run, data)?;
     if let Some(weights) = loss_weights {
         note("training with other weights of the diversity task");
-        charts.extend(loss_weight_sweep(&run, &data, weights)?);
+        charts.extend(loss_weight_sweep(run, data, weights)?);
     }
-    let material = Material {
-        run: &run,
-        manifest: &manifest,
-        history: &history,
-        data: &data,
-        trade_offs: &charts,
-    };
-    Report::new(&material, options)?.write(page)?;
-    Ok(())
+    let material = Material { run, manifest, history, data, trade_offs: &charts };
+    Ok(Report::new(&material, options)?)
 }

@@ -195,7 +195,7 @@ fn order_features(data: &Dataset, lists: &LoggedLists, answers: &Answers) -> Vec
 }
 
 /// Tells `each` the probabilities of every item of a list at its places, row by row.
-fn placements(
+pub(crate) fn placements(
     lists: &LoggedLists,
     order: Option<(&OrderModel, &[[f64; FEATURES]])>,
     mut each: impl FnMut(&[f64]),

@@ -68,22 +68,24 @@ impl Point {
 }
 
 /// All trials on the same requests.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Measured {
     /// One per trial, in their order.
     pub points: Vec<Point>,
     /// Requests.
     pub requests: usize,
-    /// Whether the truth was the judge.
-    pub by_truth: bool,
+    /// Which points are of what the run would serve.
+    #[serde(skip)]
     own: Vec<bool>,
-    /// Axes of `values`: those that are means over requests.
+    /// Axes that are means over requests.
+    #[serde(skip)]
     axes: Vec<Axis>,
-    /// Unit of the bootstrap of every request.
-    units: Vec<usize>,
-    n_units: usize,
-    /// `[trials, requests, axes]`.
-    values: Vec<f64>,
+    /// Means of every bootstrap replicate over users: `[trials, axes]` each.
+    #[serde(skip)]
+    replicates: Vec<Vec<f64>>,
+    /// Of the intervals.
+    #[serde(skip)]
+    level: f64,
 }
 
 impl Measured {
@@ -110,38 +112,23 @@ impl Measured {
         &self,
         trials: &[usize],
         axes: &[Axis],
-        options: &BootstrapOptions,
         of: impl Fn(&[Vec<f64>]) -> Option<f64>,
     ) -> Option<Estimate> {
-        let fixed = self.gains(trials, axes);
-        let mean = of(&fixed)?;
+        let mut gains = self.gains(trials, axes);
+        let mean = of(&gains)?;
         let columns: Vec<Option<usize>> =
             axes.iter().map(|axis| self.axes.iter().position(|own| own == axis)).collect();
-        let mut replicates = Vec::new();
-        if self.n_units > 1 {
-            for_each_block(self.n_units, options, |copies, live| {
-                for lane in 0..live {
-                    let mut gains = fixed.clone();
-                    for (gains, &trial) in gains.iter_mut().zip(trials) {
-                        for (gain, (column, axis)) in gains.iter_mut().zip(columns.iter().zip(axes))
-                        {
-                            let Some(column) = column else { continue };
-                            let (mut sum, mut n) = (0.0, 0.0);
-                            for (request, &unit) in self.units.iter().enumerate() {
-                                let weight = f64::from(copies[unit][lane]);
-                                sum += weight * self.value(trial, request, *column);
-                                n += weight;
-                            }
-                            if n > 0.0 {
-                                *gain = axis.gain(sum / n);
-                            }
-                        }
+        let replicates = self.replicates.iter().filter_map(|means| {
+            for (gains, &trial) in gains.iter_mut().zip(trials) {
+                for ((gain, column), axis) in gains.iter_mut().zip(&columns).zip(axes) {
+                    if let Some(column) = column {
+                        *gain = axis.gain(means[trial * self.axes.len() + column]);
                     }
-                    replicates.extend(of(&gains));
                 }
-            });
-        }
-        Some(Estimate { mean, interval: percentile_interval(replicates, options.level) })
+            }
+            of(&gains)
+        });
+        Some(Estimate { mean, interval: percentile_interval(replicates.collect(), self.level) })
     }
 
     /// Points of the run's own with these means and nothing behind them.
@@ -164,16 +151,10 @@ impl Measured {
             own: vec![true; points.len()],
             points,
             requests: 0,
-            by_truth: false,
             axes: Vec::new(),
-            units: Vec::new(),
-            n_units: 0,
-            values: Vec::new(),
+            replicates: Vec::new(),
+            level: 0.95,
         }
-    }
-
-    fn value(&self, trial: usize, request: usize, axis: usize) -> f64 {
-        self.values[(trial * self.requests + request) * self.axes.len() + axis]
     }
 }
 
@@ -236,7 +217,7 @@ pub fn measure(
             }
         }
     }
-    Ok(tally.finish(matches!(judge, Judge::Truth(_)), bootstrap))
+    Ok(tally.finish(bootstrap))
 }
 
 /// Whether a request of the log is the one that the simulation has in its place: person, time, items and clicks.
@@ -431,88 +412,63 @@ impl<'a> Tally<'a> {
         self.values.extend(kept.map(|(_, value)| value.unwrap_or(0.0)));
     }
 
-    fn finish(self, by_truth: bool, bootstrap: &BootstrapOptions) -> Measured {
-        let (requests, trials, n_axes) = (self.units.len(), self.trials.len(), self.axes.len());
-        let mut values = Vec::with_capacity(self.values.len());
-        for trial in 0..trials {
-            for request in 0..requests {
-                let start = (request * trials + trial) * n_axes;
-                values.extend_from_slice(&self.values[start..start + n_axes]);
-            }
+    /// Means over the requests, each counted `weight` times: `[trials, axes]`; `None` where none counts.
+    fn means(&self, weight: impl Fn(usize) -> f64) -> Option<Vec<f64>> {
+        let width = self.trials.len() * self.axes.len();
+        let (mut sums, mut n) = (vec![0.0; width], 0.0);
+        for (request, values) in self.values.chunks_exact(width).enumerate() {
+            let weight = weight(request);
+            n += weight;
+            sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += weight * value);
         }
-        let points = self.trials.iter().map(|trial| Point {
-            heads: trial.heads,
-            builder: trial.builder.name(),
-            dial: trial.dial,
-            weights: trial.weights,
-            explore: trial.explore,
-            values: BTreeMap::new(),
-        });
-        let mut measured = Measured {
-            points: points.collect(),
-            requests,
-            by_truth,
-            own: self.trials.iter().map(Trial::is_own).collect(),
-            axes: self.axes,
-            n_units: self.users.len(),
-            units: self.units,
-            values,
+        sums.iter_mut().for_each(|sum| *sum /= n);
+        (n > 0.0).then_some(sums)
+    }
+
+    fn finish(self, bootstrap: &BootstrapOptions) -> Measured {
+        let n_axes = self.axes.len();
+        let mut replicates = Vec::with_capacity(bootstrap.replicates);
+        if self.users.len() > 1 {
+            for_each_block(self.users.len(), bootstrap, |copies, live| {
+                for lane in 0..live {
+                    let copies = |request: usize| f64::from(copies[self.units[request]][lane]);
+                    replicates.extend(self.means(copies));
+                }
+            });
+        }
+        let means = self.means(|_| 1.0).expect("there are requests");
+        let interval = |place: usize| {
+            let values = replicates.iter().map(|means: &Vec<f64>| means[place]);
+            percentile_interval(values.collect(), bootstrap.level)
         };
-        for trial in 0..trials {
-            for (column, &axis) in measured.axes.clone().iter().enumerate() {
-                let sum: f64 = (0..requests).map(|r| measured.value(trial, r, column)).sum();
-                let mean = sum / requests as f64;
-                let point = &mut measured.points[trial];
-                point.values.insert(axis, Estimate { mean, interval: None });
-            }
-            let shown = &self.shown[trial * self.n_items..][..self.n_items];
+        let points = self.trials.iter().enumerate().map(|(index, trial)| {
+            let estimate = |(column, &axis): (usize, &Axis)| {
+                let place = index * n_axes + column;
+                (axis, Estimate { mean: means[place], interval: interval(place) })
+            };
+            let mut values: BTreeMap<Axis, Estimate> =
+                self.axes.iter().enumerate().map(estimate).collect();
+            let shown = &self.shown[index * self.n_items..][..self.n_items];
             let shown: Vec<u64> = shown.iter().map(|&n| u64::from(n)).collect();
             if let Some(gini) = gini(&shown) {
-                let estimate = Estimate { mean: 1.0 - gini, interval: None };
-                measured.points[trial].values.insert(Axis::Exposure, estimate);
+                values.insert(Axis::Exposure, Estimate { mean: 1.0 - gini, interval: None });
             }
-        }
-        measured.add_intervals(bootstrap);
-        measured
-    }
-}
-
-impl Measured {
-    /// Intervals of every mean of every point, in one pass over the replicates.
-    fn add_intervals(&mut self, options: &BootstrapOptions) {
-        if self.n_units < 2 || options.replicates == 0 {
-            return;
-        }
-        let (trials, n_axes) = (self.points.len(), self.axes.len());
-        let mut replicates = vec![Vec::with_capacity(options.replicates); trials * n_axes];
-        for_each_block(self.n_units, options, |copies, live| {
-            for lane in 0..live {
-                let weights: Vec<f64> =
-                    self.units.iter().map(|&unit| f64::from(copies[unit][lane])).collect();
-                let n: f64 = weights.iter().sum();
-                if n == 0.0 {
-                    continue;
-                }
-                for trial in 0..trials {
-                    for axis in 0..n_axes {
-                        let sum: f64 = weights
-                            .iter()
-                            .enumerate()
-                            .map(|(request, weight)| weight * self.value(trial, request, axis))
-                            .sum();
-                        replicates[trial * n_axes + axis].push(sum / n);
-                    }
-                }
+            Point {
+                heads: trial.heads,
+                builder: trial.builder.name(),
+                dial: trial.dial,
+                weights: trial.weights,
+                explore: trial.explore,
+                values,
             }
         });
-        let mut intervals =
-            replicates.into_iter().map(|values| percentile_interval(values, options.level));
-        for trial in 0..trials {
-            for axis in &self.axes {
-                let interval = intervals.next().expect("one per trial and axis");
-                let estimate = self.points[trial].values.get_mut(axis).expect("measured");
-                estimate.interval = interval;
-            }
+        Measured {
+            points: points.collect(),
+            requests: self.units.len(),
+            own: self.trials.iter().map(Trial::is_own).collect(),
+            axes: self.axes,
+            replicates,
+            level: bootstrap.level,
         }
     }
 }

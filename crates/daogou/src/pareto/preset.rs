@@ -72,13 +72,23 @@ impl Presets {
     ///
     /// Where the name is empty, or has spaces, control characters or slashes: it is typed and becomes part of addresses.
     pub fn save(&mut self, name: &str, preset: Preset) -> Result<()> {
+        Self::check_name(name)?;
+        self.0.insert(name.into(), preset);
+        Ok(())
+    }
+
+    /// That a name can be that of a preset: see [`Presets::save`].
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot.
+    pub fn check_name(name: &str) -> Result<()> {
         let bad = |c: char| c.is_whitespace() || c.is_control() || "/\\?#%".contains(c);
         if name.is_empty() || name.contains(bad) {
             return Err(Error::data(format!(
                 "name of a preset: expected letters, digits, - and the like, got {name:?}"
             )));
         }
-        self.0.insert(name.into(), preset);
         Ok(())
     }
 

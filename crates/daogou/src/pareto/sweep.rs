@@ -6,7 +6,7 @@ use std::ops::Range;
 use daogou_nn::Team;
 use serde::Serialize;
 
-use super::{Axis, Estimate, Heads, Judge, Measured, Point, Trial, measure, plan};
+use super::{Axis, Estimate, Heads, Judge, Measured, Trial, measure, plan};
 use crate::data::Dataset;
 use crate::list_maker::configured_weights;
 use crate::metrics::BootstrapOptions;
@@ -58,7 +58,8 @@ pub struct FrontReport {
 }
 
 /// Heads compared where they serve the wanted mix equally well, so that a front that is longer is not taken for a better
-/// one, and without exploration, which leaves less and less of what heads say. Between two points lies what serving each of them to a share of the requests gives.
+/// one, and without exploration, which leaves less and less of what heads say. Between two points lies what serving each of
+/// them to a share of the requests gives.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct AtEqualMatch {
     /// The most of [`Axis::Diversity`] that all heads reach.
@@ -87,14 +88,13 @@ pub struct Rival {
 pub struct Sweep {
     /// `truth` or `model`: who said what lists are worth.
     pub judge: &'static str,
-    /// Requests that lists were made for.
-    pub requests: usize,
     /// Items per list.
     pub k: usize,
     /// What fronts are made of.
     pub axes: Vec<Axis>,
     /// Every trial.
-    pub points: Vec<Point>,
+    #[serde(flatten)]
+    pub measured: Measured,
     /// Indices of the run's own points that no other own point beats on `axes`.
     pub front: Vec<usize>,
     /// Index of the front's knee: where giving up more of one objective stops paying in the others.
@@ -103,9 +103,6 @@ pub struct Sweep {
     pub rivals: Vec<Rival>,
     /// By heads, at the configured weights of items and over the same grid of weights of diversity and novelty.
     pub heads: BTreeMap<Heads, FrontReport>,
-    /// Everything, request by request.
-    #[serde(skip)]
-    pub measured: Measured,
 }
 
 /// Measures the trials of [`plan`] and finds the front.
@@ -141,12 +138,10 @@ pub fn sweep(
     let front: Vec<usize> = non_dominated(&gains).into_iter().map(|i| own[i]).collect();
     let knee = knee(&gains).map_or(own[0], |i| own[i]);
     let rivals = rivals(&measured, &trials, &own);
-    let heads = by_heads(&measured, &trials, &axes, &options.bootstrap);
+    let heads = by_heads(&measured, &trials, &axes);
     Ok(Sweep {
         judge: if truth { "truth" } else { "model" },
-        requests: measured.requests,
         k: run.config.lists.k,
-        points: measured.points.clone(),
         axes,
         front,
         knee,
@@ -187,12 +182,7 @@ fn rivals(measured: &Measured, trials: &[Trial], own: &[usize]) -> Vec<Rival> {
 }
 
 /// Compares heads over the grid that all of them have.
-fn by_heads(
-    measured: &Measured,
-    trials: &[Trial],
-    axes: &[Axis],
-    bootstrap: &BootstrapOptions,
-) -> BTreeMap<Heads, FrontReport> {
+fn by_heads(measured: &Measured, trials: &[Trial], axes: &[Axis]) -> BTreeMap<Heads, FrontReport> {
     let items = trials[0].weights;
     let grid = |heads: Heads| -> Vec<usize> {
         let same = |trial: &Trial| {
@@ -252,10 +242,10 @@ fn by_heads(
     let mut reports = BTreeMap::new();
     for (heads, grid) in &grids {
         let own = places(grid);
-        let found = measured.interval(&all, axes, bootstrap, |gains| Some(volume(gains, &own)));
+        let found = measured.interval(&all, axes, |gains| Some(volume(gains, &own)));
         let over = |other: Heads| {
             let best = places(of(other).filter(|_| *heads != other)?);
-            measured.interval(&all, axes, bootstrap, |gains| {
+            measured.interval(&all, axes, |gains| {
                 let whole = volume(gains, &best);
                 (whole > 0.0).then(|| volume(gains, &own) / whole)
             })
@@ -271,10 +261,9 @@ fn by_heads(
             let (trained, own) = (places(&close(&grids[0].1)), places(&close(grid)));
             Some(AtEqualMatch {
                 diversity,
-                clicks: measured.interval(&all, &pair, bootstrap, |g| at(g, &own))?,
-                trained_gains: measured.interval(&all, &pair, bootstrap, |gains| {
-                    Some(at(gains, &trained)? - at(gains, &own)?)
-                })?,
+                clicks: measured.interval(&all, &pair, |g| at(g, &own))?,
+                trained_gains: measured
+                    .interval(&all, &pair, |gains| Some(at(gains, &trained)? - at(gains, &own)?))?,
             })
         });
         if let Some(hypervolume) = found {

@@ -88,7 +88,7 @@ impl Sweep {
     pub fn shown(&self) -> Vec<usize> {
         let mut front = self.front.clone();
         let by = self.axes[0];
-        let value = |i: usize| by.gain(self.points[i].mean(by).unwrap_or(0.0));
+        let value = |i: usize| by.gain(self.measured.points[i].mean(by).unwrap_or(0.0));
         front.sort_by(|&a, &b| value(b).total_cmp(&value(a)).then(a.cmp(&b)));
         let n = front.len();
         let step = |i: usize| if n > SHOWN { i * (n - 1) / (SHOWN - 1) } else { i };
@@ -108,7 +108,11 @@ impl Sweep {
             "truth" => "by the truth of the simulation",
             _ => "by the model\nitself: its heads built them too, and promise a little too much",
         };
-        let _ = writeln!(out, "{} requests, lists of {}, judged {judge}", self.requests, self.k);
+        let _ = writeln!(
+            out,
+            "{} requests, lists of {}, judged {judge}",
+            self.measured.requests, self.k
+        );
         let _ = writeln!(
             out,
             "\n{} points that no other beats in {}; * is the knee",
@@ -120,10 +124,13 @@ impl Sweep {
             let _ =
                 writeln!(out, "{} of them, evenly along {} (JSON has all)", shown.len(), axes[0]);
         }
-        out += &head("  weights (exp: --explore)", &self.points[self.knee]);
+        out += &head("  weights (exp: --explore)", &self.measured.points[self.knee]);
         for i in shown {
             let mark = if i == self.knee { "*" } else { " " };
-            out += &row(&format!("{mark} {}", short(&self.points[i])), &self.points[i]);
+            out += &row(
+                &format!("{mark} {}", short(&self.measured.points[i])),
+                &self.measured.points[i],
+            );
         }
         if self.heads.len() > 1 {
             out += "\nDo the heads matter? By whose answers: volume under the front; clicks where the\n\
@@ -151,14 +158,14 @@ impl Sweep {
         if !self.rivals.is_empty() {
             out += "\nOther builders on the same heads; below each our point of as many clicks,\n\
                     > where it is both closer to the wanted mix and newer\n";
-            out += &head("  builder", &self.points[self.knee]);
+            out += &head("  builder", &self.measured.points[self.knee]);
             for rival in self.rivals.iter().filter(|rival| self.is_shown(rival.point)) {
-                let point = &self.points[rival.point];
+                let point = &self.measured.points[rival.point];
                 let dial = point.dial.map_or_else(String::new, |dial| format!(" {dial}"));
                 out += &row(&format!("  {}{dial}", point.builder), point);
                 if let Some(beside) = rival.beside {
                     let mark = if rival.beaten { ">" } else { " " };
-                    let own = &self.points[beside];
+                    let own = &self.measured.points[beside];
                     out += &row(&format!("    {mark} {}", short(own)), own);
                 }
             }
@@ -168,7 +175,7 @@ impl Sweep {
 
     /// Rivals in the table: top-K, and each re-ranker in the middle of its dial.
     fn is_shown(&self, point: usize) -> bool {
-        let point = &self.points[point];
+        let point = &self.measured.points[point];
         match point.builder {
             "top_k" => true,
             "mmr" | "dpp" | "xquad" => matches!(point.dial, Some(0.7 | 0.97)),

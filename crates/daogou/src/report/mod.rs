@@ -31,7 +31,7 @@ use maud::Markup;
 
 use crate::artifact::{CHARTS, Manifest, write_atomic};
 use crate::data::Dataset;
-use crate::evaluate::EvaluateOptions;
+use crate::evaluate::{EvaluateOptions, Evaluation};
 use crate::run::TrainedRun;
 use crate::schema::{Config, Role};
 use crate::train::Round;
@@ -56,6 +56,7 @@ pub struct Material<'a> {
 pub struct Report {
     html: String,
     charts: Vec<(String, String)>,
+    evaluation: Evaluation,
 }
 
 /// A part of the page.
@@ -103,7 +104,12 @@ impl Report {
             .flat_map(|section| &section.charts)
             .map(|chart| (chart.name.clone(), chart.file()))
             .collect();
-        Ok(Self { html, charts })
+        Ok(Self { html, charts, evaluation: examined.evaluation })
+    }
+
+    /// What was measured for it.
+    pub fn evaluation(&self) -> &Evaluation {
+        &self.evaluation
     }
 
     /// The page.

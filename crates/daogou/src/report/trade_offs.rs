@@ -44,17 +44,17 @@ const BUILDERS: [(&str, &str); 8] = [
 ///
 /// All at the configured weights of items. Lines are fronts: points that no other of their series beats on both axes.
 pub fn trade_offs(sweep: &Sweep) -> Vec<TradeOff> {
-    let items = &sweep.points[0].weights;
+    let items = &sweep.measured.points[0].weights;
     let configured = |point: &&Point| {
         let w = &point.weights;
         (w.click, w.purchase, w.revenue) == (items.click, items.purchase, items.revenue)
     };
-    let points: Vec<&Point> = sweep.points.iter().filter(configured).collect();
+    let points: Vec<&Point> = sweep.measured.points.iter().filter(configured).collect();
     let judged = match sweep.judge {
         "truth" => "by the truth of the simulation",
         _ => "by the model's own heads, so read differences rather than levels",
     };
-    let of = format!("{} requests of validation, judged {judged}", sweep.requests);
+    let of = format!("{} requests of validation, judged {judged}", sweep.measured.requests);
     let series = |name: &str, axes: (Axis, Axis), line: bool, keep: &dyn Fn(&Point) -> bool| {
         let kept: Vec<&Point> = points.iter().copied().filter(|point| keep(point)).collect();
         Series { name: name.into(), points: drawn(&kept, axes, line), line }

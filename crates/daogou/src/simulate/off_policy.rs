@@ -14,9 +14,8 @@ use crate::models::{Mode, Source};
 use crate::off_policy::examination::Examination;
 use crate::off_policy::logged::LoggedLists;
 use crate::off_policy::order_model::OrderModel;
-use crate::off_policy::placement::{self, Placement};
 use crate::off_policy::weighing::{Aim, Reward, Setting};
-use crate::off_policy::{Estimates, PolicyOptions, evaluate_policies};
+use crate::off_policy::{self, Estimates, PolicyOptions, evaluate_policies};
 use crate::run::TrainedRun;
 use crate::schema::Config;
 use crate::train::{self, train};
@@ -143,17 +142,8 @@ fn truth(world: &World, shown: &Shown, aim: &Aim, run: u64) -> [f64; 2] {
 }
 
 fn placements(lists: &LoggedLists, order: Option<(&OrderModel, &[[f64; 2]])>) -> Vec<f64> {
-    let (mut placement, mut share, mut out) = (Placement::default(), Vec::new(), Vec::new());
-    for items in lists.ranges() {
-        let rest = match order {
-            None => placement::shares(&lists.propensity[items], &mut share),
-            Some((model, features)) => {
-                model.shares(&features[items], &mut share);
-                0.0
-            }
-        };
-        placement.of(&share, rest, &mut out);
-    }
+    let mut out = Vec::new();
+    off_policy::placements(lists, order, |of_list| out.extend_from_slice(of_list));
     out
 }
 

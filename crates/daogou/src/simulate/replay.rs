@@ -5,6 +5,7 @@ use std::path::Path;
 use super::choice::{self, Taste};
 use super::world::C;
 use super::{Impression, Options, Seen, Shown, User, World, walk};
+use crate::schema::Config;
 use crate::{Error, Result};
 
 /// The options of a simulation, beside its log.
@@ -31,6 +32,16 @@ impl Replay {
             toml::from_str(&text).map_err(|error| Error::file(&path, error.to_string()))?;
         options.check()?;
         Ok(Some(Self { world: World::new(&options) }))
+    }
+
+    /// The simulation that wrote the log of a configuration, beside its first file; `None` where there is none.
+    ///
+    /// # Errors
+    ///
+    /// As [`Replay::open`].
+    pub fn of_log(config: &Config) -> Result<Option<Self>> {
+        let log = config.data.impressions.first().map(Path::new);
+        log.and_then(Path::parent).map_or(Ok(None), Self::open)
     }
 
     /// People and products.
