@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::artifact::{Run, RunWriter};
 use crate::data::Dataset;
 use crate::evaluate::sample;
-use crate::list_maker::{ListMaker, Scored, Shop, Visit, Wish, Workshop, configured_weights};
+use crate::list_maker::{Goods, ListMaker, Scored, Visit, Wish, Workshop, configured_weights};
 use crate::lists::{ExposureFloors, Heads, Weights, utility_scale};
+use crate::people::People;
 use crate::run::TrainedRun;
 use crate::{Error, Result};
 
@@ -99,9 +100,8 @@ impl Exposure {
         let weights = configured_weights(run)?;
         let items: Vec<u32> = (1..run.stored.items.ids.len() as u32).collect();
         let visits = sample(&data.split.valid, items.len(), (VISITS, run.config.train.seed));
-        let shop = Shop::of_log(&run.config, data);
-        let seen = vec![&run.stored.seen];
-        let mut maker = ListMaker::new(run, shop, seen, items, team.size())?;
+        let people = People::of_log(run, data, None);
+        let mut maker = ListMaker::new(run, Goods::from(data), &items, team.size())?;
         // Of a weighted sum of heads only the sum is kept.
         let wish = Wish::configured(
             lists,
@@ -113,7 +113,7 @@ impl Exposure {
         for &r in &visits {
             let time = data.requests.time.get(r).copied().unwrap_or(0);
             let user = data.requests.user[r];
-            let visit = Visit { user, time, context: (&data.requests.columns, r) };
+            let visit = Visit { people: &people, user, time, context: (&data.requests.columns, r) };
             let scored = maker.score(&visit, team);
             if let Err(error) = scored.list(&Wish { weights, ..wish }, &mut workshop) {
                 refused.push(error);
@@ -131,7 +131,8 @@ impl Exposure {
                 .push(format!("{n} of {all} visits have no list that holds to the rules: {first}"));
         }
         let Some(first) = visits.first().filter(|_| !kept.is_empty()) else { return Ok(()) };
-        let visit = Visit { user: 0, time: 0, context: (&data.requests.columns, *first) };
+        let context = (&data.requests.columns[..], *first);
+        let visit = Visit { people: &people, user: 0, time: 0, context };
         let base = maker.score(&visit, team);
         Prices::new(self, base, &kept, &wish).learn(run.config.train.seed)?;
         self.lists = kept.len();

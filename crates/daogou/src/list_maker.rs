@@ -6,71 +6,47 @@ use daogou_nn::Team;
 
 use crate::assortment::ShopItems;
 use crate::calibrate::CalibratedForward;
-use crate::data::past::{Lookback, Shown};
+use crate::data::past::Lookback;
 use crate::data::timeline::history_ends;
-use crate::data::{
-    Catalogue, Column, Dataset, FieldKind, Impressions, Requests, Seen, SideTable, Timelines,
-};
+use crate::data::{Catalogue, Column, Dataset, FieldKind, Impressions, Requests, SideTable};
 use crate::lists::{
     Candidates, Heads, ListBuilder, Objective, Rules, Scratch, Vectors, Weights, build_under,
     builder, utility_scale,
 };
 use crate::metrics::distribution::log_softmax;
 use crate::models::{Level, Logits, Mode, Source};
+use crate::people::People;
 use crate::rule_book::RuleBook;
 use crate::run::{TrainedRun, sigmoid};
-use crate::schema::{Config, ListRules, ListsConfig, Role, Side, TaskKind};
-use crate::train::binary_index;
+use crate::schema::{ListRules, ListsConfig, Role, Side, TaskKind};
 use crate::{Error, Result};
 
 /// Candidates that share one copy of the request in a forward pass.
 const CHUNK: usize = 256;
 
-/// Where users, items and their past are read from: the run itself, or a log read by it.
+/// Items that lists are made of: those of a run, or of a log read by it.
 #[derive(Clone, Copy)]
-pub(crate) struct Shop<'a> {
-    pub(crate) users: &'a SideTable,
+pub(crate) struct Goods<'a> {
     pub(crate) items: &'a SideTable,
     pub(crate) catalogue: &'a Catalogue,
-    pub(crate) timelines: &'a Timelines,
-    /// Requests that may be earlier than a visit.
-    pub(crate) shown: Option<Shown<'a>>,
 }
 
-impl<'a> From<&'a TrainedRun> for Shop<'a> {
+impl<'a> From<&'a TrainedRun> for Goods<'a> {
     fn from(run: &'a TrainedRun) -> Self {
-        let stored = &run.stored;
-        Self {
-            users: &stored.users,
-            items: &stored.items,
-            catalogue: &stored.catalogue,
-            timelines: &stored.timelines,
-            shown: None,
-        }
+        Self { items: &run.stored.items, catalogue: &run.stored.catalogue }
     }
 }
 
-impl<'a> Shop<'a> {
-    /// A log that was read by a run of this configuration.
-    pub(crate) fn of_log(config: &Config, data: &'a Dataset) -> Self {
-        let click = config.task_of(Role::Click).map_or(0, |task| binary_index(config, task));
-        let shown = Shown {
-            requests: &data.requests,
-            impressions: &data.impressions,
-            engaged: data.impressions.labels.get(click).map(Vec::as_slice),
-        };
-        Self {
-            users: &data.users,
-            items: &data.items,
-            catalogue: &data.catalogue,
-            timelines: &data.timelines,
-            shown: (!data.requests.time.is_empty()).then_some(shown),
-        }
+impl<'a> From<&'a Dataset> for Goods<'a> {
+    fn from(data: &'a Dataset) -> Self {
+        Self { items: &data.items, catalogue: &data.catalogue }
     }
 }
 
 /// A person coming to the shop.
 pub(crate) struct Visit<'a> {
+    /// Among whom the person is.
+    pub(crate) people: &'a People<'a>,
     /// User row.
     pub(crate) user: u32,
     /// Unix time. What the person engaged with or saw counts where it is strictly earlier.
@@ -82,9 +58,8 @@ pub(crate) struct Visit<'a> {
 /// Scores the same items for visit after visit in the same memory: only the first allocates anything of their number.
 pub(crate) struct ListMaker<'a> {
     run: &'a TrainedRun,
-    shop: Shop<'a>,
-    seen: Vec<&'a Seen>,
-    lookback: Lookback<'a>,
+    goods: Goods<'a>,
+    lookback: Lookback,
     forward: CalibratedForward<'a>,
     book: RuleBook,
     requests: Requests,
@@ -247,73 +222,70 @@ impl<'m> Scored<'m> {
 }
 
 impl<'a> ListMaker<'a> {
-    /// For lists of `items`: item rows, ascending, under the rules of the configuration. A person has seen an item where
-    /// any of `seen` says so.
+    /// For lists of `items`, under the rules of the configuration.
     ///
     /// # Errors
     ///
-    /// Where there are no items, or a rule names what there is none of.
+    /// As [`ListMaker::offer`].
     pub(crate) fn new(
         run: &'a TrainedRun,
-        shop: Shop<'a>,
-        seen: Vec<&'a Seen>,
-        items: Vec<u32>,
+        goods: Goods<'a>,
+        items: &[u32],
         threads: usize,
     ) -> Result<Self> {
-        Self::asked(run, shop, seen, items, threads, &ListRules::default())
-    }
-
-    /// The same, with rules of a request beside those of the configuration ([`ListRules::with`]).
-    pub(crate) fn asked(
-        run: &'a TrainedRun,
-        shop: Shop<'a>,
-        seen: Vec<&'a Seen>,
-        items: Vec<u32>,
-        threads: usize,
-        asked: &ListRules,
-    ) -> Result<Self> {
-        debug_assert!(items.is_sorted());
-        if items.is_empty() {
-            return Err(Error::data("no item is left to show").with_hint("exclude fewer items"));
-        }
-        let on_offer = ShopItems::of_run(run, (shop.items, shop.catalogue), &items);
-        let lists = &run.config.lists;
-        let mut book = RuleBook::new(&lists.rules().with(asked), &on_offer)?;
-        book.add_bonuses(&lists.bonuses, &on_offer)?;
-        book.add_floors(&lists.floors, run.exposure.prices(), &on_offer)?;
-        let chunks = items.len().div_ceil(CHUNK);
-        let of_items = |i: &u32| *i as usize;
-        let catalogue = shop.catalogue;
-        Ok(Self {
-            lookback: Lookback::new(
-                &run.stored.space,
-                shop.shown,
-                (&run.stored.past, run.stored.last_time),
-                shop.items,
-            ),
+        let mut maker = Self {
+            lookback: Lookback::new(&run.stored.space, goods.items),
             forward: run.forward(threads),
-            book,
-            requests: Requests {
-                offsets: (0..=chunks).map(|c| (c * CHUNK).min(items.len()) as u32).collect(),
-                ..Requests::default()
-            },
-            chunks: (0..chunks as u32).collect(),
-            price: gathered(&catalogue.price, items.iter().map(of_items)),
-            category: gathered(&catalogue.category, items.iter().map(of_items)),
-            tie_break: items.iter().map(|&i| u64::from(i)).collect(),
-            novel: vec![1.0; items.len()],
-            impressions: Impressions {
-                columns: unknown_columns(run, Side::Impression, items.len()),
-                item: items,
-                ..Impressions::default()
-            },
+            book: RuleBook::default(),
+            requests: Requests::default(),
+            chunks: Vec::new(),
+            price: Vec::new(),
+            category: Vec::new(),
+            tie_break: Vec::new(),
+            novel: Vec::new(),
+            impressions: Impressions::default(),
             probabilities: vec![Vec::new(); run.config.tasks.len()],
             mix: Vec::new(),
             log_mix: Vec::new(),
             run,
-            shop,
-            seen,
-        })
+            goods,
+        };
+        maker.offer(items, &ListRules::default())?;
+        Ok(maker)
+    }
+
+    /// From now on lists are made of `items`: item rows, ascending, with rules of a request beside those of the
+    /// configuration ([`ListRules::with`]). Costs O(items) and a look at every rule.
+    ///
+    /// # Errors
+    ///
+    /// Where there are no items, or a rule names what there is none of.
+    pub(crate) fn offer(&mut self, items: &[u32], asked: &ListRules) -> Result<()> {
+        debug_assert!(items.is_sorted());
+        if items.is_empty() {
+            return Err(Error::data("no item is left to show").with_hint("exclude fewer items"));
+        }
+        let (run, Goods { items: table, catalogue }) = (self.run, self.goods);
+        let on_offer = ShopItems::of_run(run, (table, catalogue), items);
+        let lists = &run.config.lists;
+        let mut book = RuleBook::new(&lists.rules().with(asked), &on_offer)?;
+        book.add_bonuses(&lists.bonuses, &on_offer)?;
+        book.add_floors(&lists.floors, run.exposure.prices(), &on_offer)?;
+        self.book = book;
+        let chunks = items.len().div_ceil(CHUNK);
+        self.requests.offsets.clear();
+        self.requests.offsets.extend((0..=chunks).map(|c| (c * CHUNK).min(items.len()) as u32));
+        self.chunks.clear();
+        self.chunks.extend(0..chunks as u32);
+        gather(&catalogue.price, items, &mut self.price);
+        gather(&catalogue.category, items, &mut self.category);
+        self.tie_break.clear();
+        self.tie_break.extend(items.iter().map(|&i| u64::from(i)));
+        self.novel.resize(items.len(), 1.0);
+        self.impressions.columns = unknown_columns(run, Side::Impression, items.len());
+        self.impressions.item.clear();
+        self.impressions.item.extend_from_slice(items);
+        Ok(())
     }
 
     /// What the run says about all items and this visit: one forward pass over all items.
@@ -321,10 +293,10 @@ impl<'a> ListMaker<'a> {
         let config = &self.run.config;
         self.describe(visit);
         let source = Source {
-            users: self.shop.users,
-            items: self.shop.items,
-            catalogue: self.shop.catalogue,
-            timelines: self.shop.timelines,
+            users: visit.people.users,
+            items: self.goods.items,
+            catalogue: self.goods.catalogue,
+            timelines: visit.people.timelines,
             requests: &self.requests,
             impressions: &self.impressions,
             targets: &[],
@@ -340,7 +312,7 @@ impl<'a> ListMaker<'a> {
             mean_softmax(&logits[task], &mut self.log_mix, &mut self.mix);
         }
         let end = self.requests.history_end.first().map_or(0, |&end| end as usize);
-        mix_in_session(self.shop, (visit, end), config.lists.session_mix, &mut self.mix);
+        mix_in_session(self.goods, (visit, end), config.lists.session_mix, &mut self.mix);
         let novelty = config.task_of(Role::Novelty).map(|task| mean_sigmoid(&logits[task]));
         let of_role = |role| config.task_of(role).map(|task| self.probabilities[task].as_slice());
         Scored {
@@ -364,7 +336,8 @@ impl<'a> ListMaker<'a> {
 
     /// Writes a visit down as the request of every chunk of candidates, and marks what the person has not seen yet.
     fn describe(&mut self, visit: &Visit<'_>) {
-        let (chunks, timelines) = (self.chunks.len(), self.shop.timelines);
+        let (chunks, people) = (self.chunks.len(), visit.people);
+        let timelines = people.timelines;
         let times = [visit.time];
         // A log without time has no past that is known to be earlier.
         let time = if timelines.time.is_empty() { &times[..0] } else { &times };
@@ -382,10 +355,10 @@ impl<'a> ListMaker<'a> {
         requests.columns.extend(columns.iter().map(|column| column.repeated(row, chunks)));
         let Impressions { item, columns, .. } = &mut self.impressions;
         self.lookback.clear(columns);
-        self.lookback.extend((visit.user, visit.time), item, columns);
+        self.lookback.extend((&people.sights, visit.user, visit.time), item, columns);
 
         self.novel.fill(1.0);
-        for seen in &self.seen {
+        for seen in &people.seen {
             for (item, &first) in seen.items(visit.user).iter().zip(seen.first_times(visit.user)) {
                 if first < visit.time
                     && let Ok(candidate) = self.impressions.item.binary_search(item)
@@ -413,9 +386,12 @@ pub(crate) fn check_explore(explore: f64) -> Result<()> {
     Err(Error::config("lists.explore", format!("expected a share from 0 to 1, got {explore}")))
 }
 
-/// Values of some rows; none of an empty column.
-fn gathered<T: Copy>(values: &[T], rows: impl Iterator<Item = usize>) -> Vec<T> {
-    if values.is_empty() { Vec::new() } else { rows.map(|row| values[row]).collect() }
+/// Values of some rows, into `to`; none of an empty column.
+fn gather<T: Copy>(values: &[T], rows: &[u32], to: &mut Vec<T>) {
+    to.clear();
+    if !values.is_empty() {
+        to.extend(rows.iter().map(|&row| values[row as usize]));
+    }
 }
 
 /// Rows that a head answers a request with: its own, of which every chunk has a copy, or those of all candidates.
@@ -442,15 +418,20 @@ const SESSION: i64 = 30 * 60;
 
 /// Moves a share of the wanted mix to the categories of what the person engaged with in this session: the last events
 /// before `end`, in the log's weights.
-fn mix_in_session(shop: Shop<'_>, (visit, end): (&Visit<'_>, usize), share: f64, mix: &mut [f32]) {
+fn mix_in_session(
+    goods: Goods<'_>,
+    (visit, end): (&Visit<'_>, usize),
+    share: f64,
+    mix: &mut [f32],
+) {
     if share == 0.0 || mix.is_empty() {
         return;
     }
-    let (timelines, share) = (shop.timelines, share as f32);
+    let (timelines, share) = (visit.people.timelines, share as f32);
     let start = timelines.of(visit.user).start;
     let events = (start..end).rev().take_while(|&e| visit.time - timelines.time[e] <= SESSION);
     let known = events.filter_map(|e| {
-        let category = shop.catalogue.category.get(timelines.item[e] as usize)?;
+        let category = goods.catalogue.category.get(timelines.item[e] as usize)?;
         (usize::from(*category) < mix.len())
             .then_some((usize::from(*category), timelines.weight[e]))
     });

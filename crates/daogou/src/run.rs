@@ -197,6 +197,7 @@ impl TrainedRun {
             items: &self.stored.items,
             catalogue: &self.stored.catalogue,
             past: &self.stored.past,
+            timelines: &self.stored.timelines,
             last_time: self.stored.last_time,
         }
     }

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
+use daogou::filter::Filter;
 use daogou::lists::Weights;
 use daogou::pareto::Presets;
 use daogou::recommend::{Ask, Item, Recommendation, recommend};
@@ -39,6 +40,9 @@ pub(crate) struct Recommend {
     /// Item that must not be shown
     #[arg(long, value_name = "ID")]
     exclude: Vec<String>,
+    /// What items must be like: `category in ["phone"] and price <= 3000`
+    #[arg(long, value_name = "FILTER")]
+    filter: Option<Filter>,
     #[command(flatten)]
     rules: RuleFlags,
     /// auto, exact, greedy, greedy_swap, top_k, mmr, dpp, xquad or random_swap
@@ -77,6 +81,8 @@ impl Recommend {
             explore: self.explore.or(explore),
             context,
             exclude: self.exclude,
+            candidates: None,
+            filter: self.filter,
             rules: self.rules.rules()?,
             builder: self.builder,
             time: None,

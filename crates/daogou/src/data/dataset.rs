@@ -48,6 +48,24 @@ pub struct SideTable {
 }
 
 impl Column {
+    /// A column of some rows of this one.
+    pub(crate) fn rows(&self, rows: &[u32]) -> Self {
+        let all = || rows.iter().map(|&row| row as usize);
+        match self {
+            Self::Ids(ids) => Self::Ids(all().map(|row| ids[row]).collect()),
+            Self::Numbers(values) => Self::Numbers(all().map(|row| values[row]).collect()),
+            Self::Bags { offsets, ids } => {
+                let (mut starts, mut members) = (vec![0], Vec::new());
+                for row in all() {
+                    let own = offsets[row] as usize..offsets[row + 1] as usize;
+                    members.extend_from_slice(&ids[own]);
+                    starts.push(members.len() as u32);
+                }
+                Self::Bags { offsets: starts, ids: members }
+            }
+        }
+    }
+
     /// A column of one row of this one, `times` over.
     pub(crate) fn repeated(&self, row: usize, times: usize) -> Self {
         match self {
@@ -60,6 +78,33 @@ impl Column {
                     ids: own.repeat(times),
                 }
             }
+        }
+    }
+}
+
+impl Column {
+    /// Row `row` of this column becomes row `from` of another of its kind; one after the last is appended.
+    pub(crate) fn set(&mut self, row: usize, (other, from): (&Self, usize)) {
+        fn put<T: Copy>(to: &mut Vec<T>, row: usize, value: T) {
+            if row == to.len() { to.push(value) } else { to[row] = value }
+        }
+        match (self, other) {
+            (Self::Ids(to), Self::Ids(values)) => put(to, row, values[from]),
+            (Self::Numbers(to), Self::Numbers(values)) => put(to, row, values[from]),
+            (Self::Bags { offsets, ids }, Self::Bags { offsets: starts, ids: members }) => {
+                let members = &members[starts[from] as usize..starts[from + 1] as usize];
+                let start = offsets[row] as usize;
+                if row + 1 == offsets.len() {
+                    ids.extend_from_slice(members);
+                    offsets.push(ids.len() as u32);
+                    return;
+                }
+                let end = offsets[row + 1] as usize;
+                ids.splice(start..end, members.iter().copied());
+                let moved = |o: &mut u32| *o = *o - (end - start) as u32 + members.len() as u32;
+                offsets[row + 1..].iter_mut().for_each(moved);
+            }
+            _ => unreachable!("a column keeps its kind"),
         }
     }
 }

@@ -5,6 +5,7 @@ use rustc_hash::FxBuildHasher;
 
 use super::columns::Raw;
 use super::dataset::Column;
+use super::load::feature_of;
 use super::past::Measure;
 use super::space::{Encoding, FeatureSpace, Field, FieldKind, TableShape};
 use crate::schema::{Config, Feature, FeatureType, Side, Transform};
@@ -286,24 +287,48 @@ pub(super) fn encode(raw: &Raw, encoding: &Encoding, salt: &str) -> Column {
     }
 }
 
-/// Encodes one value given as text.
+/// Encodes one cell of a field, given as text: one row. `key` is what an error is about.
 ///
 /// # Errors
 ///
-/// Where a number is wanted and the text is none.
-pub(crate) fn encode_one(value: &str, encoding: &Encoding, salt: &str) -> Result<Column> {
-    let wrong = |expected: &str| {
-        Error::config(format!("context.{salt}"), format!("expected {expected}, got `{value}`"))
-    };
-    let raw = match encoding {
-        Encoding::Standardised { .. } | Encoding::Buckets { .. } => {
-            let number = value.parse().ok().filter(|v: &f64| v.is_finite());
-            Raw::Numbers(vec![number.ok_or_else(|| wrong("a finite number"))?])
+/// Where a number or a time is wanted and the text is none.
+pub(crate) fn encode_cell(
+    config: &Config,
+    (field, encoding): (&Field, &Encoding),
+    text: &str,
+    key: &str,
+) -> Result<Column> {
+    let wrong = |expected: &str| Error::config(key, format!("expected {expected}, got `{text}`"));
+    let feature = feature_of(config, field);
+    let salt = feature.shared_with.as_deref().unwrap_or(&feature.name);
+    let empty = text.is_empty();
+    let raw = match (field.kind.clone(), encoding) {
+        (FieldKind::Bag { .. }, _) => {
+            let separator = feature.separator.as_deref().unwrap_or("|");
+            let parts = text.split(separator).map(str::trim).filter(|part| !part.is_empty());
+            let values: Vec<String> =
+                std::iter::once(String::new()).chain(parts.map(str::to_string)).collect();
+            let codes: Vec<u32> = (1..values.len() as u32).collect();
+            Raw::Bags { offsets: vec![0, codes.len() as u32], codes, values }
         }
-        Encoding::Hour | Encoding::Weekday => {
-            Raw::Times(vec![crate::civil::instant(value).ok_or_else(|| wrong("a time"))?])
+        (_, Encoding::Standardised { .. } | Encoding::Buckets { .. }) => {
+            let number = text.parse().ok().filter(|v: &f64| v.is_finite());
+            let negative = feature.transform == Some(Transform::Log1p);
+            match number {
+                _ if empty => Raw::Numbers(vec![f64::NAN]),
+                Some(number) if negative && number < 0.0 => {
+                    return Err(wrong("a number of at least 0 (`transform = \"log1p\"`)"));
+                }
+                Some(number) => Raw::Numbers(vec![number]),
+                None => return Err(wrong("a finite number")),
+            }
         }
-        _ => Raw::Text { codes: vec![1], values: vec![String::new(), value.into()] },
+        (_, Encoding::Hour | Encoding::Weekday) if empty => Raw::Times(vec![i64::MIN]),
+        (_, Encoding::Hour | Encoding::Weekday) => {
+            Raw::Times(vec![crate::civil::instant(text).ok_or_else(|| wrong("a time"))?])
+        }
+        _ if empty => Raw::Text { codes: vec![0], values: vec![String::new()] },
+        _ => Raw::Text { codes: vec![1], values: vec![String::new(), text.into()] },
     };
     Ok(encode(&raw, encoding, salt))
 }
@@ -326,6 +351,11 @@ fn weekday(time: i64) -> u32 {
 /// Table row of each distinct value.
 fn table_rows(values: &[String], encoding: &Encoding, salt: &str) -> Vec<u32> {
     match encoding {
+        // An index would cost more than looking.
+        Encoding::Vocabulary { values: known } if values.len() <= 2 => {
+            let row = |v: &String| known.iter().position(|k| k == v).map_or(0, |i| i as u32 + 1);
+            values.iter().map(row).collect()
+        }
         Encoding::Vocabulary { values: known } => {
             let rows: HashMap<&str, u32, FxBuildHasher> =
                 known.iter().enumerate().map(|(i, v)| (v.as_str(), i as u32 + 1)).collect();

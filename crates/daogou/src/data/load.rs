@@ -10,6 +10,7 @@ use rustc_hash::FxBuildHasher;
 use super::columns::{self, Raw, Request, Table, Want};
 use super::dataset::{
     Catalogue, Column, Dataset, Impressions, LoadReport, RequestTarget, Requests, SideTable, Split,
+    Timelines,
 };
 use super::encode::{self, NO_ROW, Sample};
 use super::event_log::{self, EventKind};
@@ -26,7 +27,7 @@ use crate::{Error, Result};
 const MAX_CATEGORIES: usize = 20;
 
 /// A purchase counts as much as this many clicks in a user's timeline (SCIENCE C.1).
-const PURCHASE_WEIGHT: f32 = 3.0;
+pub(crate) const PURCHASE_WEIGHT: f32 = 3.0;
 
 /// What a run already knows, to read a further log by.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +42,8 @@ pub struct Known<'a> {
     pub catalogue: &'a Catalogue,
     /// What users had seen when its log ended.
     pub past: &'a Past,
+    /// What its people engaged with.
+    pub timelines: &'a Timelines,
     /// Time of the last request of its log.
     pub last_time: i64,
 }
@@ -78,7 +81,7 @@ pub(super) fn want(feature: &Feature) -> Option<Want> {
 }
 
 /// The feature that a field comes from; a time gives two fields.
-pub(super) fn feature_of<'a>(config: &'a Config, field: &Field) -> &'a Feature {
+pub(crate) fn feature_of<'a>(config: &'a Config, field: &Field) -> &'a Feature {
     let is = |feature: &&Feature| {
         let part = field.name.strip_prefix(feature.name.as_str());
         feature.name == field.name
@@ -852,6 +855,20 @@ impl Loader<'_> {
     ) -> super::dataset::Timelines {
         let purchase = self.binary_index(Role::Purchase).and_then(|p| impressions.labels.get(p));
         let (mut user, mut item, mut time, mut weight) = (vec![], vec![], vec![], vec![]);
+        // A log that goes on where the run's own ended goes on with its people's pasts. Of one that does not it cannot be
+        // told what is in both.
+        let goes_on = |known: &Known<'_>| {
+            !requests.time.is_empty() && requests.time.iter().all(|&time| time > known.last_time)
+        };
+        if let Some(known) = self.known.filter(goes_on) {
+            let before = known.timelines;
+            for person in 0..before.users() as u32 {
+                user.extend(before.of(person).map(|_| person));
+            }
+            item.extend_from_slice(&before.item);
+            time.extend_from_slice(&before.time);
+            weight.extend_from_slice(&before.weight);
+        }
         if let Some(click) = click {
             for r in 0..requests.len() {
                 for i in requests.impressions(&(r..r + 1)) {
@@ -922,7 +939,7 @@ impl Loader<'_> {
 }
 
 /// Name of the category that stands for the rare ones.
-const OTHER: &str = "other";
+pub(crate) const OTHER: &str = "other";
 
 /// Categories by training impressions, most first; beyond [`MAX_CATEGORIES`] the rare ones become [`OTHER`].
 fn common_categories(codes: &[u32], values: &[String], impressions: &[u32]) -> Vec<String> {

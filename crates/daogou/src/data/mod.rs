@@ -17,8 +17,9 @@ pub use dataset::{
     Catalogue, Column, Dataset, Impressions, LoadReport, RequestTarget, Requests, SideTable, Split,
     Timelines,
 };
-pub(crate) use encode::{encode_one, encode_time};
+pub(crate) use encode::{encode_cell, encode_time};
 pub use load::{Known, load, load_known};
+pub(crate) use load::{OTHER, PURCHASE_WEIGHT, feature_of};
 pub use past::Past;
 pub use space::{Encoding, FeatureSpace, Field, FieldKind, TableShape};
 pub(crate) use stream::Stream;

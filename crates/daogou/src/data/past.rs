@@ -167,17 +167,38 @@ impl Past {
             }
             tallies.touched.sort_unstable();
             for &item in &tallies.touched {
-                let tally = tallies.of[item as usize];
-                past.item.push(item);
-                past.shown.push(tally.shown);
-                past.engaged.push(tally.engaged);
-                past.last_shown.push(tally.last_shown);
-                past.last_engaged.push(tally.last_engaged);
+                past.push(item, &tallies.of[item as usize]);
             }
             past.offsets.push(past.item.len() as u32);
             tallies.clear();
         }
         past
+    }
+
+    /// Tallies of a single person, as user row 1: what an earlier log had of `user`, and impressions since then as (item,
+    /// time, whether engaged with).
+    pub(crate) fn of_person(
+        before: Option<(&Self, u32)>,
+        since: impl Iterator<Item = (u32, i64, bool)>,
+    ) -> Self {
+        let mut tallies = std::collections::BTreeMap::<u32, Tally>::new();
+        let earlier = before.into_iter().flat_map(|(past, user)| past.of(user));
+        for (item, tally) in earlier.chain(since.map(|(i, time, own)| (i, Tally::one(time, own)))) {
+            tallies.entry(item).or_default().add(&tally);
+        }
+        let mut past = Self { offsets: vec![0, 0, tallies.len() as u32], ..Self::default() };
+        for (item, tally) in tallies {
+            past.push(item, &tally);
+        }
+        past
+    }
+
+    fn push(&mut self, item: u32, tally: &Tally) {
+        self.item.push(item);
+        self.shown.push(tally.shown);
+        self.engaged.push(tally.engaged);
+        self.last_shown.push(tally.last_shown);
+        self.last_engaged.push(tally.last_engaged);
     }
 
     /// Whether the columns have the lengths that the offsets promise.
@@ -264,13 +285,43 @@ impl Measured {
     }
 }
 
-/// What single people had seen by a given time: for lists, and for rows that are answered by themselves.
-///
-/// Memory: per group of past fields one tally per value. Nothing is allocated from one visit to the next.
-pub(crate) struct Lookback<'a> {
+/// What people had seen: of a log, and before it.
+pub(crate) struct Sights<'a> {
     /// Each person's requests in order of time.
     log: Option<(Shown<'a>, Vec<u32>, Vec<u32>)>,
     before: (&'a Past, i64),
+}
+
+impl<'a> Sights<'a> {
+    /// What log and `before` mean is as in [`Measured::new`]. Costs O(n log n) of each person's requests.
+    pub(crate) fn new(log: Option<Shown<'a>>, before: (&'a Past, i64)) -> Self {
+        let log = log.map(|log| {
+            let (offsets, rows) = log.by_user();
+            (log, offsets, rows)
+        });
+        Self { log, before }
+    }
+
+    /// Calls `each(item, tally)` for all that a person had seen strictly before `time`.
+    fn of(&self, user: u32, time: i64, mut each: impl FnMut(u32, &Tally)) {
+        let (past, end) = self.before;
+        if end < time {
+            past.of(user).for_each(|(item, tally)| each(item, &tally));
+        }
+        let ends = self.log.as_ref().and_then(|(log, offsets, rows)| {
+            let ends = offsets.get(user as usize..user as usize + 2)?;
+            Some((log, &rows[ends[0] as usize..ends[1] as usize]))
+        });
+        let Some((log, rows)) = ends else { return };
+        let earlier = rows.iter().take_while(|&&r| log.requests.time[r as usize] < time);
+        earlier.for_each(|&request| log.seen(request as usize, &mut each));
+    }
+}
+
+/// Past fields of single people at a given time: for lists, and for rows that are answered by themselves.
+///
+/// Memory: per group of past fields one tally per value. Nothing is allocated from one visit to the next.
+pub(crate) struct Lookback {
     groups: Vec<Group>,
 }
 
@@ -284,15 +335,9 @@ struct Group {
     fields: Vec<(Measure, usize, f64, f64)>,
 }
 
-impl<'a> Lookback<'a> {
-    /// For the past fields of `space`; `items` are the item side's columns. What `log` and `before` mean is as in
-    /// [`Measured::new`].
-    pub(crate) fn new(
-        space: &FeatureSpace,
-        log: Option<Shown<'a>>,
-        before: (&'a Past, i64),
-        items: &SideTable,
-    ) -> Self {
+impl Lookback {
+    /// For the past fields of `space`; `items` are the item side's columns.
+    pub(crate) fn new(space: &FeatureSpace, items: &SideTable) -> Self {
         let mut groups: Vec<Group> = Vec::new();
         for (field, encoding) in space.fields.iter().zip(&space.encodings) {
             let Encoding::Past { of, measure, mean, sd } = encoding else { continue };
@@ -305,41 +350,20 @@ impl<'a> Lookback<'a> {
             });
             groups[group].fields.push((*measure, field.column, *mean, *sd));
         }
-        let log = log.filter(|_| !groups.is_empty()).map(|log| {
-            let (offsets, rows) = log.by_user();
-            (log, offsets, rows)
-        });
-        Self { log, before, groups }
+        Self { groups }
     }
 
     /// Appends to the past fields among `columns` what `user`, visiting at `time`, had seen of each of `items` strictly
     /// before. Cost: the person's own past, and O(items) per group.
     pub(crate) fn extend(
         &mut self,
-        (user, time): (u32, i64),
+        (sights, user, time): (&Sights<'_>, u32, i64),
         items: &[u32],
         columns: &mut [Column],
     ) {
         let never = Tally::default().measures(time);
         for Group { value, tallies, fields, .. } in &mut self.groups {
-            let (past, end) = self.before;
-            if end < time {
-                past.of(user).for_each(|(item, tally)| tallies.add(value[item as usize], &tally));
-            }
-            let ends = self.log.as_ref().and_then(|(log, offsets, rows)| {
-                let ends = offsets.get(user as usize..user as usize + 2)?;
-                Some((log, &rows[ends[0] as usize..ends[1] as usize]))
-            });
-            if let Some((log, rows)) = ends {
-                for &request in rows {
-                    if log.requests.time[request as usize] >= time {
-                        break;
-                    }
-                    log.seen(request as usize, |item, tally| {
-                        tallies.add(value[item as usize], tally);
-                    });
-                }
-            }
+            sights.of(user, time, |item, tally| tallies.add(value[item as usize], tally));
             for (measure, column, mean, sd) in fields {
                 let Column::Numbers(out) = &mut columns[*column] else {
                     unreachable!("a past field has numbers")
@@ -553,11 +577,12 @@ mod tests {
             let mut whole = vec![Column::Numbers(Vec::new()); 8];
             Measured::new(&space, &shown, None, &items).fill(&space, &mut whole);
             let nobody = Past::default();
-            let mut look = Lookback::new(&space, Some(shown), (&nobody, i64::MAX), &items);
+            let sights = Sights::new(Some(shown), (&nobody, i64::MAX));
+            let mut look = Lookback::new(&space, &items);
             let mut single = vec![Column::Numbers(vec![9.0]); 8];
             look.clear(&mut single);
             for row in &rows {
-                look.extend((row.0, row.1), &[row.2], &mut single);
+                look.extend((&sights, row.0, row.1), &[row.2], &mut single);
             }
             prop_assert_eq!(whole, single);
         }

@@ -9,7 +9,7 @@ use super::columns::{Builder, Raw, Want};
 use super::dataset::{Column, Impressions, Requests, SideTable, Timelines};
 use super::encode;
 use super::load::{Wanted, feature_of, want};
-use super::past::Lookback;
+use super::past::{Lookback, Sights};
 use super::space::{Encoding, FeatureSpace, FieldKind};
 use super::store::Stored;
 use super::timeline::history_ends;
@@ -42,7 +42,8 @@ pub(crate) struct Stream<'a> {
     users: Guests,
     items: Guests,
     timelines: Timelines,
-    lookback: Lookback<'a>,
+    sights: Sights<'a>,
+    lookback: Lookback,
     /// Items of one request.
     shown: Vec<u32>,
     requests: Requests,
@@ -160,7 +161,8 @@ impl<'a> Stream<'a> {
             users: Guests::new(&stored.users, user_side),
             items: Guests::new(&stored.items, item_side),
             timelines: stored.timelines.clone(),
-            lookback: Lookback::new(space, None, (&stored.past, stored.last_time), &stored.items),
+            sights: Sights::new(None, (&stored.past, stored.last_time)),
+            lookback: Lookback::new(space, &stored.items),
             shown: Vec::new(),
             requests: Requests::default(),
             impressions: Impressions::default(),
@@ -255,7 +257,8 @@ impl<'a> Stream<'a> {
             let items = item[requests.impressions(&(r..r + 1))].iter();
             self.shown.clear();
             self.shown.extend(items.map(|&i| if (i as usize) < self.items.known { i } else { 0 }));
-            self.lookback.extend((requests.user[r], time), &self.shown, &mut cross);
+            let visit = (&self.sights, requests.user[r], time);
+            self.lookback.extend(visit, &self.shown, &mut cross);
         }
         self.impressions = Impressions { item, columns: cross, ..Impressions::default() };
     }

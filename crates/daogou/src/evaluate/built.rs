@@ -10,13 +10,14 @@ use super::EvaluateOptions;
 use crate::Result;
 use crate::data::{Column, Dataset, FieldKind, Seen};
 use crate::floors::Floor;
-use crate::list_maker::{ListMaker, Made, Shop, Visit, Wish, Workshop};
+use crate::list_maker::{Goods, ListMaker, Made, Visit, Wish, Workshop};
 use crate::lists::{
     Candidates, Explanation, ListBuilder, Objective, Scratch, TopK, Weights, explain,
 };
 use crate::metrics::novelty::Popularity;
 use crate::metrics::report::ListContext;
 use crate::metrics::{BootstrapOptions, ListReport, ListSample, ListTally};
+use crate::people::People;
 use crate::run::TrainedRun;
 use crate::schema::Side;
 
@@ -90,9 +91,8 @@ pub(crate) fn built_lists(
     let k = run.config.lists.k;
     let popular = most_clicked(&items, &data.catalogue.train_clicks, k);
     let seen_here = Seen::in_log(&data.requests, &data.impressions, &data.timelines);
-    let seen = vec![&run.stored.seen, &seen_here];
-    let mut maker =
-        ListMaker::new(run, Shop::of_log(&run.config, data), seen.clone(), items, team.size())?;
+    let people = People::of_log(run, data, Some(&seen_here));
+    let mut maker = ListMaker::new(run, Goods::from(data), &items, team.size())?;
     let wish = Wish::configured(&run.config.lists, *weights, k)?;
     let mut workshop = Workshop::default();
     let mut top = TopClicks::default();
@@ -104,7 +104,8 @@ pub(crate) fn built_lists(
         let user = data.requests.user[r];
         // Without time nothing is known to be earlier than anything else.
         let time = data.requests.time.get(r).copied();
-        let visit = Visit { user, time: time.unwrap_or(0), context: (&data.requests.columns, r) };
+        let context = (&data.requests.columns[..], r);
+        let visit = Visit { people: &people, user, time: time.unwrap_or(0), context };
         let made = maker.score(&visit, team).list(&wish, &mut workshop).map_err(|error| {
             let user = run.stored.users.ids.get(user as usize).filter(|id| !id.is_empty());
             error.about(&format!("list of {}", user.map_or("a newcomer", String::as_str)))
@@ -120,7 +121,7 @@ pub(crate) fn built_lists(
         let mut lists = BTreeMap::new();
         let mut add = |who: &'static str, items: Vec<u32>| {
             let new = |time| {
-                let seen = |item| seen.iter().any(|seen| seen.before(user, item, time));
+                let seen = |item| people.seen.iter().any(|seen| seen.before(user, item, time));
                 items.iter().map(|&item| !seen(item)).collect()
             };
             let unseen = time.map_or_else(Vec::new, new);

@@ -10,12 +10,13 @@ use super::answers::{self, Oracle, Wants};
 use super::{Axis, Heads, Trial};
 use crate::data::{Dataset, Seen};
 use crate::evaluate::{item_vectors, sample};
-use crate::list_maker::{ListMaker, Scored, Shop, Visit, Wish, Workshop};
+use crate::list_maker::{Goods, ListMaker, Scored, Visit, Wish, Workshop};
 use crate::lists::Weights;
 use crate::metrics::BootstrapOptions;
 use crate::metrics::bootstrap::{for_each_block, percentile_interval};
 use crate::metrics::diversity::{UNKNOWN, category_entropy, kl_to_wanted};
 use crate::metrics::exposure::gini;
+use crate::people::People;
 use crate::run::TrainedRun;
 use crate::schema::Role;
 use crate::simulate::replay::{Logged, Moment, Replay};
@@ -179,13 +180,13 @@ pub fn measure(
     let chosen = sample(requests, items.len(), (most, bootstrap.seed));
     let vectors = alike(run, data, &items);
     let seen_here = Seen::in_log(&data.requests, &data.impressions, &data.timelines);
-    let shop = Shop::of_log(&run.config, data);
-    let seen = vec![&run.stored.seen, &seen_here];
+    let people = People::of_log(run, data, Some(&seen_here));
     let n_items = items.len();
     let mut tally = Tally::new(run, (data, requests), trials, n_items);
-    let mut maker = ListMaker::new(run, shop, seen, items, team.size())?;
+    let mut maker = ListMaker::new(run, Goods::from(data), &items, team.size())?;
     let mut add = |tally: &mut Tally<'_>, request: usize, moment: Option<&Moment<'_>>| {
         let visit = Visit {
+            people: &people,
             user: data.requests.user[request],
             time: data.requests.time.get(request).copied().unwrap_or(0),
             context: (&data.requests.columns, request),
