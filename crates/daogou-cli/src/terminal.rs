@@ -29,7 +29,11 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     note(&format!("error: {error:#}"));
-    if let Some(hint) = error.downcast_ref::<daogou::Error>().and_then(daogou::Error::hint) {
+    let of_library = || error.downcast_ref::<daogou::Error>()?.hint().map(str::to_string);
+    let of_start = || error.downcast_ref::<daogou_server::StartError>()?.hint();
+    let of_store =
+        || error.downcast_ref::<daogou_server::store::StoreError>()?.hint().map(str::to_string);
+    if let Some(hint) = of_library().or_else(of_start).or_else(of_store) {
         note(&format!("hint: {hint}"));
     }
     ExitCode::from(2)

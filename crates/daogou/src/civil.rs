@@ -2,7 +2,7 @@
 
 /// Unix seconds of a time as text: Unix seconds or milliseconds (from 10¹¹), RFC 3339, `YYYY-MM-DD`, or
 /// `YYYY-MM-DD HH:MM:SS` with or without a fraction, ` UTC`, `Z` or an offset. Fractions of a second are cut off.
-pub(crate) fn instant(text: &str) -> Option<i64> {
+pub fn instant(text: &str) -> Option<i64> {
     if let Ok(number) = text.parse::<f64>() {
         let scale = if number.abs() >= 1e11 { 1e-3 } else { 1.0 };
         return number.is_finite().then_some((number * scale).floor() as i64);

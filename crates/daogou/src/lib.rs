@@ -33,5 +33,5 @@ pub mod stock;
 pub mod train;
 pub mod validate;
 
-pub use civil::rfc3339;
+pub use civil::{instant, rfc3339};
 pub use error::{Error, Result};

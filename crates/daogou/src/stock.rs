@@ -132,6 +132,20 @@ impl Stock {
         self.listed[row as usize] = listed && row > 0;
     }
 
+    /// Whether [`Stock::put`] would do it.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn check(&self, run: &TrainedRun, id: &str, overlay: &Attributes) -> Result<()> {
+        if id.is_empty() {
+            return Err(Error::config("id", "expected an item id, got an empty one"));
+        }
+        encoded(run, Side::Item, Some(id), overlay)?;
+        Special::of(&run.config.columns, overlay, &self.catalogue)?;
+        Ok(())
+    }
+
     /// Adds an item or changes one: its attributes are those of the run with `overlay` over them, in place of an earlier
     /// overlay. Returns its row. O(features), and the length of their vocabularies.
     ///

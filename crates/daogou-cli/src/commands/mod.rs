@@ -5,9 +5,11 @@ mod demo;
 mod eval;
 mod evaluate_policy;
 mod export;
+mod export_events;
 mod import;
 mod init;
 mod inspect;
+mod key;
 mod pareto;
 mod predict;
 mod recommend;
@@ -15,6 +17,7 @@ mod report;
 mod rerank;
 mod rule_flags;
 mod schema;
+mod serve;
 mod simulate;
 mod train;
 mod validate;
@@ -54,6 +57,9 @@ pub(crate) enum Command {
     Report(report::ReportPage),
     Inspect(inspect::Inspect),
     Export(export::Export),
+    Serve(serve::Serve),
+    Key(key::Key),
+    ExportEvents(export_events::ExportEvents),
     Bench(bench::Bench),
     Schema(schema::Schema),
 }
@@ -76,6 +82,9 @@ impl Command {
             Self::Report(command) => command.run(),
             Self::Inspect(command) => command.run(),
             Self::Export(command) => command.run(),
+            Self::Serve(command) => command.run(),
+            Self::Key(command) => command.run(),
+            Self::ExportEvents(command) => command.run(),
             Self::Bench(command) => command.run(),
             Self::Schema(command) => command.run(),
         }

@@ -31,7 +31,7 @@ mod xquad;
 
 pub use auto::Auto;
 pub use build_under::build_under;
-pub use builder::{ListBuilder, Scratch, builder};
+pub use builder::{ListBuilder, Scratch, builder, names as builder_names};
 pub use dpp::Dpp;
 pub use exact::{Exact, FrontierPoint, novelty_frontier};
 pub use explain::{Contributions, Explanation, ListSummary, explain, moved_by};
