@@ -1,0 +1,111 @@
+//! The two databases behind a store, and how work is done on their connections: within a time, and with the same words.
+//!
+//! Statements are the same text for both wherever both understand it. What differs is in `sqlite.rs` and `postgres.rs`.
+
+use std::future::Future;
+use std::time::Duration;
+
+use sqlx::pool::PoolConnection;
+use sqlx::{Pool, Postgres, Sqlite};
+use tokio::time::{Instant, timeout_at};
+
+use super::error::{Result, StoreError};
+
+/// The database of a store.
+#[derive(Debug)]
+pub(super) enum Database {
+    Sqlite(Pools<Sqlite>),
+    Postgres(Pools<Postgres>),
+}
+
+/// Connections to one database.
+#[derive(Debug)]
+pub(super) struct Pools<DB: sqlx::Database> {
+    /// Those that write.
+    pub(super) writers: Pool<DB>,
+    /// Those that only read, so that readers never keep a writer waiting.
+    pub(super) readers: Pool<DB>,
+    /// How a transaction that writes begins.
+    pub(super) begin: &'static str,
+    /// Whether a connection that did not answer in time is given up. One that waits for a disk has nothing better to
+    /// replace it; one that waits for a network has.
+    pub(super) replaces_late: bool,
+}
+
+impl Database {
+    /// Ends all connections after what they are doing now.
+    pub(super) async fn close(&self) {
+        match self {
+            Self::Sqlite(pools) => pools.close().await,
+            Self::Postgres(pools) => pools.close().await,
+        }
+    }
+}
+
+impl<DB: sqlx::Database> Pools<DB> {
+    async fn close(&self) {
+        self.readers.close().await;
+        self.writers.close().await;
+    }
+}
+
+/// Does work on a connection within a time. `on!(database, writers, limit, |pools, connection| …)` compiles the block
+/// once for each database; in it, `?` takes the errors of `sqlx`, and its value is an `Ok`.
+macro_rules! on {
+    ($database:expr, $role:ident, $limit:expr, |$pools:ident, $connection:ident| $work:expr) => {
+        match $database {
+            $crate::store::database::Database::Sqlite($pools) => {
+                $crate::store::database::on!(@held $pools, $role, $limit, $connection, $work)
+            }
+            $crate::store::database::Database::Postgres($pools) => {
+                $crate::store::database::on!(@held $pools, $role, $limit, $connection, $work)
+            }
+        }
+    };
+    (@held $pools:ident, $role:ident, $limit:expr, $connection:ident, $work:expr) => {{
+        let limit: std::time::Duration = $limit;
+        let deadline = tokio::time::Instant::now() + limit;
+        match $crate::store::database::acquire(&$pools.$role, deadline, limit).await {
+            Ok(mut held) => {
+                let answer = {
+                    let $connection = &mut *held;
+                    $crate::store::database::until(deadline, async { $work }).await
+                };
+                match answer {
+                    Some(answer) => answer,
+                    None => {
+                        if $pools.replaces_late {
+                            held.close_on_drop();
+                        }
+                        Err($crate::store::database::late(limit))
+                    }
+                }
+            }
+            Err(error) => Err(error),
+        }
+    }};
+}
+pub(super) use on;
+
+pub(super) async fn acquire<DB: sqlx::Database>(
+    pool: &Pool<DB>,
+    deadline: Instant,
+    limit: Duration,
+) -> Result<PoolConnection<DB>> {
+    match timeout_at(deadline, pool.acquire()).await {
+        Ok(connection) => Ok(connection?),
+        Err(_) => Err(late(limit)),
+    }
+}
+
+/// The answer, or `None` when it does not come in time.
+pub(super) async fn until<T>(
+    deadline: Instant,
+    work: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Option<Result<T>> {
+    timeout_at(deadline, work).await.ok().map(|answer| answer.map_err(StoreError::from))
+}
+
+pub(super) fn late(limit: Duration) -> StoreError {
+    StoreError::unavailable(format!("the database did not answer within {limit:?}"))
+}
