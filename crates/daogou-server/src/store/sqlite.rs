@@ -23,6 +23,8 @@ use super::migrate;
 const PAGE: u64 = 4096;
 /// Rows of an INSERT at most. All sizes are powers of two, so few statements are prepared.
 const ROWS: usize = 128;
+/// A file with fewer pages left than this counts as full: a group of events may need several.
+const LEFT: i64 = 32;
 /// The log is cut back to this after a burst.
 const LOG: u64 = 64 << 20;
 
@@ -223,7 +225,7 @@ impl Pools<Sqlite> {
             *value = sqlx::query_scalar(pragma).fetch_one(&mut *connection).await?;
         }
         let [pages, free, most] = pragmas;
-        Ok((pages >= most && free == 0)
+        Ok((most - pages + free < LEFT)
             .then(|| format!("the file has reached its limit of {} bytes", most * PAGE as i64)))
     }
 
