@@ -27,9 +27,9 @@ pub(super) struct Pools<DB: sqlx::Database> {
     pub(super) readers: Pool<DB>,
     /// How a transaction that writes begins.
     pub(super) begin: &'static str,
-    /// Whether a connection that did not answer in time is given up. One that waits for a disk has nothing better to
-    /// replace it; one that waits for a network has.
-    pub(super) replaces_late: bool,
+    /// Whether a connection on which something failed is replaced, as all are but one that is the database itself. A
+    /// full disk ends an SQLite transaction behind the connection's back, and one that did not answer in time may never.
+    pub(super) replaces_failed: bool,
 }
 
 impl Database {
@@ -71,15 +71,10 @@ macro_rules! on {
                     let $connection = &mut *held;
                     $crate::store::database::until(deadline, async { $work }).await
                 };
-                match answer {
-                    Some(answer) => answer,
-                    None => {
-                        if $pools.replaces_late {
-                            held.close_on_drop();
-                        }
-                        Err($crate::store::database::late(limit))
-                    }
+                if $pools.replaces_failed && !matches!(answer, Some(Ok(_))) {
+                    held.close_on_drop();
                 }
+                answer.unwrap_or_else(|| Err($crate::store::database::late(limit)))
             }
             Err(error) => Err(error),
         }

@@ -48,7 +48,7 @@ pub(super) async fn open(url: &str, options: &StoreOptions) -> Result<Database> 
         writers: pool(2),
         readers: pool(options.readers.max(1)),
         begin: "BEGIN ISOLATION LEVEL READ COMMITTED",
-        replaces_late: true,
+        replaces_failed: true,
     };
     let prepare = async {
         let deadline = tokio::time::Instant::now() + options.timeout;

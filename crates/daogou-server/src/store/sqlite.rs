@@ -57,7 +57,12 @@ pub(super) async fn open(path: &Path, options: &StoreOptions) -> Result<Database
         .max_connections(options.readers.max(1))
         .acquire_timeout(closed)
         .connect_lazy_with(plain.read_only(true));
-    Ok(Database::Sqlite(Pools { writers, readers, begin: "BEGIN IMMEDIATE", replaces_late: false }))
+    Ok(Database::Sqlite(Pools {
+        writers,
+        readers,
+        begin: "BEGIN IMMEDIATE",
+        replaces_failed: true,
+    }))
 }
 
 /// Opens a store in memory, which ends with the process.
@@ -80,7 +85,7 @@ pub(super) async fn open_in_memory(options: &StoreOptions) -> Result<Database> {
         writers: pool,
         readers,
         begin: "BEGIN IMMEDIATE",
-        replaces_late: false,
+        replaces_failed: false,
     }))
 }
 

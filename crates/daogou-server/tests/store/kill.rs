@@ -106,7 +106,7 @@ async fn rounds(place: Place, together: usize) {
         random ^= random >> 7;
         random ^= random << 17;
         // Some of them during the start.
-        let after = Duration::from_millis(20 + random % 380);
+        let after = Duration::from_millis(20 + random % 580);
         let children =
             (0..together).map(|child| start(&place.url, &format!("{round}.{child}"))).collect();
         let ids = tokio::task::spawn_blocking(move || kill(children, after)).await.unwrap();

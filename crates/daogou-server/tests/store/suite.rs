@@ -454,6 +454,25 @@ async fn in_memory() {
     assert_eq!(store.events_of("u", -1, 1).await.unwrap().len(), 1);
     assert_eq!(other.events_of("u", -1, 1).await.unwrap().len(), 0);
     store.check().await.unwrap();
+
+    // It is well again after it was full, though its one connection cannot be replaced.
+    let options = StoreOptions { max_bytes: Some(1 << 19), ..StoreOptions::default() };
+    let small = Store::open("sqlite::memory:", &options).await.unwrap();
+    for round in 0..3 {
+        let mut stored = 0;
+        let error = loop {
+            let ids = (0..50).map(|i| format!("{round}-{stored}-{i}"));
+            let events = ids.map(|id| event(&id, "click", "u", "i", 1)).collect();
+            match small.append(events).await {
+                Ok(_) => stored += 50,
+                Err(error) => break error,
+            }
+        };
+        assert!(stored > 100 && error.is_passing(), "{stored}, {error}");
+        assert!(small.check().await.is_err());
+        assert_eq!(small.forget(10).await.unwrap(), stored);
+        small.check().await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -252,7 +252,11 @@ async fn a_disk_that_is_full() {
     store.append(batch("before", 3)).await.unwrap();
     let ballast = dir.path().join("ballast");
     for round in 0..3 {
-        std::fs::write(&ballast, vec![1; 2 << 20]).unwrap();
+        // As much of it as there is room for.
+        let mut file = std::fs::File::create(&ballast).unwrap();
+        (0..32).for_each(|_| drop(std::io::Write::write(&mut file, &[1; 1 << 16])));
+        assert!(file.metadata().unwrap().len() > 100_000);
+        drop(file);
         let (_, error) = fill(&store).await;
         assert!(error.is_passing(), "{error}");
         for _ in 0..5 {
