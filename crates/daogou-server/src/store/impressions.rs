@@ -19,7 +19,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Int64Array, StringArray, TimestampMillisecondArray};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sqlx::Connection;
 
 use super::database::on;
@@ -47,7 +47,7 @@ impl Default for Attribution {
 }
 
 /// A row of the table.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Impression {
     /// Who.
     pub user_id: String,

@@ -4,9 +4,14 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float64Type, Int64Type, TimestampMillisecondType};
+use arrow_array::types::{Float64Type, Int32Type, Int64Type, TimestampMillisecondType};
 use arrow_array::{Array, RecordBatch};
-use daogou_server::store::{Attribution, Event, Impression, StoreError, join};
+use daogou::data::Dataset;
+use daogou::evaluate::EvaluateOptions;
+use daogou::run::TrainedRun;
+use daogou::schema::{Config, Side};
+use daogou::train::{Options, train};
+use daogou_server::store::{Attribution, Event, Impression, Store, StoreError, StoreOptions, join};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use proptest::prelude::*;
 
@@ -371,4 +376,88 @@ async fn impressions_as_files(place: Place) {
         assert_eq!(line, serde_json::to_string(row).unwrap());
     }
     assert_eq!(text.lines().count(), expected.len());
+}
+
+/// The log of the simulated shop, sent as events, comes back as it was, and trains.
+#[tokio::test]
+async fn a_shop_learns_from_its_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let options =
+        daogou::simulate::Options { users: 60, items: 150, requests: 1500, ..Default::default() };
+    daogou::simulate::run(&options, dir.path(), &mut |_| {}).unwrap();
+    let mut events = Vec::new();
+    let mut logged = Vec::new();
+    for batch in read(&dir.path().join("impressions.parquet")) {
+        let column = |name: &str| batch.column_by_name(name).unwrap().clone();
+        let (users, items) = (column("user_id"), column("item_id"));
+        let (users, items) = (users.as_string::<i32>(), items.as_string::<i32>());
+        let requests = column("request_id");
+        let requests = requests.as_primitive::<Int64Type>();
+        let whole = |name: &str| column(name).as_primitive::<Int32Type>().clone();
+        let (positions, clicks, purchases) = (whole("position"), whole("click"), whole("purchase"));
+        let time = |name: &str| column(name).as_primitive::<TimestampMillisecondType>().clone();
+        let (times, bought) = (time("time"), time("purchase_time"));
+        for row in 0..batch.num_rows() {
+            let row_of = Impression {
+                user_id: users.value(row).to_owned(),
+                item_id: items.value(row).to_owned(),
+                time: times.value(row) / 1000,
+                request_id: requests.value(row).to_string(),
+                position: positions.value(row) as u32,
+                click: clicks.value(row) as u8,
+                purchase: purchases.value(row) as u8,
+            };
+            let mut add = |kind: &str, time: i64| {
+                let shown = kind == "impression";
+                let id = format!("{}-{}-{kind}", row_of.request_id, row_of.position);
+                events.push(of(
+                    Some(&row_of.request_id),
+                    shown.then_some(row_of.position),
+                    event(&id, kind, &row_of.user_id, &row_of.item_id, time),
+                ));
+            };
+            // The labels arrive first.
+            if row_of.purchase == 1 {
+                add("purchase", bought.value(row) / 1000);
+            } else if row_of.click == 1 {
+                add("click", row_of.time + 1);
+            }
+            add("impression", row_of.time);
+            logged.push(row_of);
+        }
+    }
+    let store = Store::open("sqlite::memory:", &StoreOptions::default()).await.unwrap();
+    for part in events.chunks(10_000) {
+        store.append(part.to_vec()).await.unwrap();
+    }
+    let path = dir.path().join("exported.jsonl");
+    store.export_impressions(&path, &Attribution::default()).await.unwrap();
+    let mut found: Vec<Impression> = std::fs::read_to_string(&path)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let key = |row: &Impression| (row.request_id.clone(), row.position);
+    found.sort_by_key(key);
+    logged.sort_by_key(key);
+    assert!(logged.iter().any(|row| row.purchase == 1));
+    assert!(found == logged, "the log is not what was logged");
+
+    for name in ["exported.jsonl", "exported.parquet"] {
+        let path = dir.path().join(name);
+        store.export_impressions(&path, &Attribution::default()).await.unwrap();
+        let mut config = Config::read(&dir.path().join("daogou.toml")).unwrap();
+        config.data.impressions = vec![name.to_owned()];
+        // What a store does not know.
+        config.columns.propensity = None;
+        config.features.retain(|feature| feature.side != Side::Context);
+        config.train.epochs = 1;
+        let data = Dataset::load(&config, dir.path()).unwrap();
+        assert_eq!(data.impressions.item.len(), logged.len());
+        let trained = train(&config, &data, &Options::default(), &mut ()).unwrap();
+        let run = TrainedRun::new(&config, trained, &data);
+        let evaluation =
+            run.evaluate(&data, &data.split.test, &EvaluateOptions::default()).unwrap();
+        assert!(!daogou::evaluate::table::table(&evaluation).is_empty());
+    }
 }
