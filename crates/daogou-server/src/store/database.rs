@@ -2,6 +2,7 @@
 //!
 //! Statements are the same text for both wherever both understand it. What differs is in `sqlite.rs` and `postgres.rs`.
 
+use std::collections::HashSet;
 use std::future::Future;
 use std::time::Duration;
 
@@ -9,7 +10,9 @@ use sqlx::pool::PoolConnection;
 use sqlx::{Pool, Postgres, Sqlite};
 use tokio::time::{Instant, timeout_at};
 
+use super::document::Encoded;
 use super::error::{Result, StoreError};
+use super::event::Event;
 
 /// The database of a store.
 #[derive(Debug)]
@@ -28,8 +31,35 @@ pub(super) struct Pools<DB: sqlx::Database> {
     /// How a transaction that writes begins.
     pub(super) begin: &'static str,
     /// Whether a connection on which something failed is replaced, as all are but one that is the database itself. A
-    /// full disk ends an SQLite transaction behind the connection's back, and one that did not answer in time may never.
+    /// full disk ends an SQLite transaction behind the connection's back; what did not answer in time may never do so.
     pub(super) replaces_failed: bool,
+}
+
+/// What the databases do not say in the same words.
+pub(super) trait Dialect {
+    /// Stores those events whose id is new, numbered from `first`, and returns the ids of those.
+    fn insert_events(
+        &mut self,
+        events: &[&Event],
+        first: i64,
+    ) -> impl Future<Output = Result<HashSet<String>, sqlx::Error>> + Send;
+
+    /// Writes documents, numbered from `first`. Their ids differ.
+    fn write_documents(
+        &mut self,
+        documents: &[&Encoded],
+        first: i64,
+        written: i64,
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+
+    /// Why nothing more would fit, if so: a change in place can still succeed.
+    fn full(&mut self) -> impl Future<Output = Result<Option<String>, sqlx::Error>> + Send;
+
+    /// Lets statements of the open transaction take longer than usual.
+    fn allow(&mut self, limit: Duration) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+
+    /// Leaves the database tidy at the end.
+    fn tidy(&mut self) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 }
 
 impl Database {
@@ -50,7 +80,7 @@ impl<DB: sqlx::Database> Pools<DB> {
 }
 
 /// Does work on a connection within a time. `on!(database, writers, limit, |pools, connection| …)` compiles the block
-/// once for each database; in it, `?` takes the errors of `sqlx`, and its value is an `Ok`.
+/// once for each database; in it, `?` takes the errors of `sqlx`.
 macro_rules! on {
     ($database:expr, $role:ident, $limit:expr, |$pools:ident, $connection:ident| $work:expr) => {
         match $database {

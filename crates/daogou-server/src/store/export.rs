@@ -74,8 +74,8 @@ impl Row for EventRecord {
 
 impl Store {
     /// Writes all events that are there now to a file, `.parquet` or `.jsonl` by its name, in the order of their
-    /// arrival, and returns how many there are. Columns: `event_id`, `type`, `user_id`, `item_id`, `time`, `request_id`,
-    /// `position`, `value`. Memory: one page of events and one row group.
+    /// arrival, and returns how many there are. Columns: `event_id`, `type`, `user_id`, `item_id`, `time`,
+    /// `request_id`, `position`, `value`. Memory: one page of events and one row group.
     pub async fn export_events(&self, path: &Path) -> Result<u64> {
         let head = self.head().await?;
         let path = path.to_owned();

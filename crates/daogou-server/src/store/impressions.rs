@@ -14,7 +14,7 @@
 //! each, one page of the store and one row group of the file, however long the log is. The rows of a request are beside
 //! each other; requests are ordered by person, then by time.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ use arrow_array::{ArrayRef, Int64Array, StringArray, TimestampMillisecondArray};
 use serde::{Deserialize, Serialize};
 use sqlx::Connection;
 
-use super::database::on;
+use super::database::{Dialect, on};
 use super::error::Result;
 use super::event::{Cursor, Event, EventRow, from_row};
 use super::table_file::{Row, TableFile, Type};
@@ -130,7 +130,7 @@ impl Row for Impression {
 pub fn join(
     events: &[Event],
     attribution: &Attribution,
-    shared: &HashSet<String>,
+    shared: &BTreeSet<String>,
 ) -> (Vec<Impression>, Joined) {
     let mut joined = Joined::default();
     let (mut shown, mut clicks, mut purchases) = (Vec::new(), Vec::new(), Vec::new());
@@ -236,7 +236,7 @@ impl<'a> Table<'a> {
     }
 
     /// The rows, those of a request beside each other, requests in the order of their first row.
-    fn finish(self, shared: &HashSet<String>) -> Vec<Impression> {
+    fn finish(self, shared: &BTreeSet<String>) -> Vec<Impression> {
         let mut rows: Vec<Impression> = (self.rows.iter())
             .map(|Entry { event, position, click, purchase }| Impression {
                 user_id: event.user.clone(),
@@ -268,7 +268,7 @@ impl<'a> Table<'a> {
 
 /// The request of a row, one that no other person has. Those that are made up begin with `~`; one that was named so is
 /// made up again, so that they never meet. The length says where the person's id ends.
-fn request_id(event: &Event, shared: &HashSet<String>) -> String {
+fn request_id(event: &Event, shared: &BTreeSet<String>) -> String {
     let user = &event.user;
     match &event.request {
         Some(request) if !request.starts_with('~') && !shared.contains(request) => request.clone(),
@@ -281,7 +281,7 @@ fn request_id(event: &Event, shared: &HashSet<String>) -> String {
 struct Joining {
     file: TableFile,
     attribution: Attribution,
-    shared: HashSet<String>,
+    shared: BTreeSet<String>,
     /// Events of the person who is being read.
     person: Vec<Event>,
     rows: Vec<Impression>,
@@ -352,7 +352,7 @@ impl Store {
     }
 
     /// Requests that become rows of several people.
-    async fn shared_requests(&self, head: Cursor, all: bool) -> Result<HashSet<String>> {
+    async fn shared_requests(&self, head: Cursor, all: bool) -> Result<BTreeSet<String>> {
         const SQL: &str = "SELECT request_id FROM daogou_event WHERE request_id IS NOT NULL \
                            AND arrival <= $1 \
                            AND (kind = 'impression' OR ($2 AND kind IN ('click', 'purchase'))) \
@@ -360,7 +360,7 @@ impl Store {
         let limit = self.0.options.long_timeout;
         let requests: Vec<String> = on!(&*self.0.database, readers, limit, |pools, connection| {
             let mut transaction = connection.begin().await?;
-            pools.allow(&mut transaction, limit).await?;
+            transaction.allow(limit).await?;
             let requests = (sqlx::query_scalar(SQL).bind(head.0).bind(all))
                 .fetch_all(&mut *transaction)
                 .await?;
@@ -382,7 +382,7 @@ impl Store {
         let limit = self.0.options.long_timeout;
         let rows: Vec<EventRow> = on!(&*self.0.database, readers, limit, |pools, connection| {
             let mut transaction = connection.begin().await?;
-            pools.allow(&mut transaction, limit).await?;
+            transaction.allow(limit).await?;
             let rows = (sqlx::query_as(SQL).bind(user).bind(time).bind(arrival.0))
                 .bind(head.0)
                 .bind(PAGE as i64)

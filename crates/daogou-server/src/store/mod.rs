@@ -36,7 +36,7 @@ pub use error::{Result, StoreError};
 pub use event::{Cursor, Event, MAX_ID, MAX_KIND, MAX_TIME, Outcome};
 pub use impressions::{Attribution, Impression, Joined, join};
 
-use database::{Database, on};
+use database::{Database, Dialect, on};
 use document::DocumentRow;
 use event::EventRow;
 use writer::Writer;
@@ -63,7 +63,7 @@ impl Default for StoreOptions {
     fn default() -> Self {
         Self {
             timeout: Duration::from_secs(5),
-            long_timeout: Duration::from_secs(1800),
+            long_timeout: Duration::from_mins(30),
             queue_bytes: 32 << 20,
             readers: 4,
             max_bytes: None,
@@ -276,15 +276,15 @@ impl Store {
         let full = on!(&*self.0.database, writers, self.0.options.timeout, |pools, connection| {
             let mut transaction = connection.begin_with(pools.begin).await?;
             sqlx::query(WRITE).execute(&mut *transaction).await?;
-            let full = pools.full(&mut transaction).await?;
+            let full = transaction.full().await?;
             transaction.commit().await?;
             Ok(full)
         })?;
         full.map_or(Ok(()), |reason| Err(StoreError::unavailable(reason)))
     }
 
-    /// Writes what waits, then ends all connections. Calls after that are refused. It is not needed for safety: what was
-    /// acknowledged is safe without.
+    /// Writes what waits, then ends all connections. Calls after that are refused. It is not needed for safety: what
+    /// was acknowledged is safe without.
     pub async fn close(&self) {
         let writer = self.0.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
         drop(writer);
@@ -295,7 +295,7 @@ impl Store {
         }
         let tidied: Result<()> =
             on!(&*self.0.database, writers, self.0.options.timeout, |pools, connection| {
-                pools.tidy(connection).await
+                connection.tidy().await
             });
         // A log that was not moved into the file is moved at the next start.
         drop(tidied);

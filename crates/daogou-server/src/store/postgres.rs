@@ -5,10 +5,10 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Connection, Executor, PgConnection, Postgres};
+use sqlx::{Connection, Executor, PgConnection};
 
 use super::StoreOptions;
-use super::database::{Database, Pools, acquire, late};
+use super::database::{Database, Dialect, Pools, acquire, late};
 use super::document::Encoded;
 use super::error::{Result, StoreError};
 use super::event::Event;
@@ -74,11 +74,9 @@ fn place(options: &PgConnectOptions) -> String {
     format!("the database `{database}` at {host}:{}", options.get_port())
 }
 
-impl Pools<Postgres> {
-    /// Stores those events whose id is new, numbered from `first`, and returns the ids of those.
-    pub(super) async fn insert_events(
-        &self,
-        connection: &mut PgConnection,
+impl Dialect for PgConnection {
+    async fn insert_events(
+        &mut self,
         events: &[&Event],
         first: i64,
     ) -> Result<HashSet<String>, sqlx::Error> {
@@ -103,15 +101,13 @@ impl Pools<Postgres> {
         .bind(column!(|event| event.request.as_deref()))
         .bind(column!(|event| event.position.map(i64::from)))
         .bind(column!(|event| event.value))
-        .fetch_all(connection)
+        .fetch_all(self)
         .await?;
         Ok(ids.into_iter().collect())
     }
 
-    /// Writes documents, numbered from `first`. Their ids differ.
-    pub(super) async fn write_documents(
-        &self,
-        connection: &mut PgConnection,
+    async fn write_documents(
+        &mut self,
         documents: &[&Encoded],
         first: i64,
         written: i64,
@@ -130,31 +126,27 @@ impl Pools<Postgres> {
         .bind(documents.iter().map(|d| d.words.as_str()).collect::<Vec<_>>())
         .bind((first..).take(documents.len()).collect::<Vec<i64>>())
         .bind(written)
-        .execute(connection)
+        .execute(self)
         .await?;
         Ok(())
     }
 
     /// A database has no limit of its own that could be asked for.
-    pub(super) async fn full(&self, _: &mut PgConnection) -> Result<Option<String>, sqlx::Error> {
+    async fn full(&mut self) -> Result<Option<String>, sqlx::Error> {
         Ok(None)
     }
 
     /// Lets statements of the transaction that is open take longer than usual.
-    pub(super) async fn allow(
-        &self,
-        connection: &mut PgConnection,
-        limit: Duration,
-    ) -> Result<(), sqlx::Error> {
+    async fn allow(&mut self, limit: Duration) -> Result<(), sqlx::Error> {
         sqlx::query("SELECT set_config('statement_timeout', $1, true)")
             .bind(format!("{}ms", limit.as_millis()))
-            .execute(connection)
+            .execute(self)
             .await
             .map(drop)
     }
 
     /// There is nothing to tidy: the server does it.
-    pub(super) async fn tidy(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-        connection.ping().await
+    async fn tidy(&mut self) -> Result<(), sqlx::Error> {
+        self.ping().await
     }
 }

@@ -13,7 +13,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{ConnectOptions, Connection, Executor, QueryBuilder, Sqlite, SqliteConnection};
 
 use super::StoreOptions;
-use super::database::{Database, Pools};
+use super::database::{Database, Dialect, Pools};
 use super::document::Encoded;
 use super::error::{Result, StoreError};
 use super::event::Event;
@@ -151,11 +151,9 @@ fn at(place: &str, error: StoreError) -> StoreError {
     }
 }
 
-impl Pools<Sqlite> {
-    /// Stores those events whose id is new, numbered from `first`, and returns the ids of those.
-    pub(super) async fn insert_events(
-        &self,
-        connection: &mut SqliteConnection,
+impl Dialect for SqliteConnection {
+    async fn insert_events(
+        &mut self,
         events: &[&Event],
         first: i64,
     ) -> Result<HashSet<String>, sqlx::Error> {
@@ -181,18 +179,15 @@ impl Pools<Sqlite> {
                     .push_bind(event.value);
             });
             statement.push(" ON CONFLICT (id) DO NOTHING RETURNING id");
-            let ids: Vec<String> =
-                statement.build_query_scalar().fetch_all(&mut *connection).await?;
+            let ids: Vec<String> = statement.build_query_scalar().fetch_all(&mut *self).await?;
             new.extend(ids);
             arrival += size as i64;
         }
         Ok(new)
     }
 
-    /// Writes documents, numbered from `first`. Their ids differ.
-    pub(super) async fn write_documents(
-        &self,
-        connection: &mut SqliteConnection,
+    async fn write_documents(
+        &mut self,
         documents: &[&Encoded],
         first: i64,
         written: i64,
@@ -210,24 +205,21 @@ impl Pools<Sqlite> {
             .bind(&document.words)
             .bind(revision)
             .bind(written)
-            .execute(&mut *connection)
+            .execute(&mut *self)
             .await?;
         }
         Ok(())
     }
 
     /// Why nothing more would fit, if so. A change in place still succeeds when the file has reached its limit.
-    pub(super) async fn full(
-        &self,
-        connection: &mut SqliteConnection,
-    ) -> Result<Option<String>, sqlx::Error> {
+    async fn full(&mut self) -> Result<Option<String>, sqlx::Error> {
         let mut pragmas = [0i64; 3];
         for (value, pragma) in pragmas.iter_mut().zip([
             "PRAGMA page_count",
             "PRAGMA freelist_count",
             "PRAGMA max_page_count",
         ]) {
-            *value = sqlx::query_scalar(pragma).fetch_one(&mut *connection).await?;
+            *value = sqlx::query_scalar(pragma).fetch_one(&mut *self).await?;
         }
         let [pages, free, most] = pragmas;
         Ok((most - pages + free < LEFT)
@@ -235,16 +227,12 @@ impl Pools<Sqlite> {
     }
 
     /// Long work needs nothing here: it is limited where it is awaited.
-    pub(super) async fn allow(
-        &self,
-        _: &mut SqliteConnection,
-        _: Duration,
-    ) -> Result<(), sqlx::Error> {
+    async fn allow(&mut self, _: Duration) -> Result<(), sqlx::Error> {
         Ok(())
     }
 
     /// Moves the log into the file. Whatever fails is done at the next start.
-    pub(super) async fn tidy(&self, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").await.map(drop)
+    async fn tidy(&mut self) -> Result<(), sqlx::Error> {
+        self.execute("PRAGMA wal_checkpoint(TRUNCATE)").await.map(drop)
     }
 }

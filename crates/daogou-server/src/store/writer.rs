@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use sqlx::Connection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-use super::database::{Database, late, on};
+use super::database::{Database, Dialect, late, on};
 use super::document::{Change, Encoded, Kind};
 use super::error::{Result, StoreError};
 use super::event::{Event, Outcome};
@@ -36,12 +36,15 @@ struct Job {
     work: Work,
     weight: usize,
     /// Given back when the job is done with.
-    _room: OwnedSemaphorePermit,
+    room: OwnedSemaphorePermit,
 }
 
+/// Where a caller waits for its answer.
+type Reply<T> = oneshot::Sender<Result<T>>;
+
 enum Work {
-    Append(Vec<Event>, oneshot::Sender<Result<Vec<Outcome>>>),
-    Put(Vec<Encoded>, oneshot::Sender<Result<i64>>),
+    Append(Vec<Event>, Reply<Vec<Outcome>>),
+    Put(Vec<Encoded>, Reply<i64>),
 }
 
 impl Writer {
@@ -91,7 +94,7 @@ impl Writer {
         let room = Arc::clone(&self.room)
             .try_acquire_many_owned(weight as u32)
             .map_err(|_| StoreError::unavailable("the store is slow, too much waits for it"))?;
-        self.jobs.send(Job { work, weight, _room: room }).map_err(|_| closed())
+        self.jobs.send(Job { work, weight, room }).map_err(|_| closed())
     }
 
     async fn wait<T>(&self, answer: oneshot::Receiver<Result<T>>) -> Result<T> {
@@ -129,8 +132,8 @@ async fn run(database: Arc<Database>, mut jobs: mpsc::UnboundedReceiver<Job>, li
 /// What is written in one transaction.
 #[derive(Default)]
 struct Group {
-    appends: Vec<(Vec<Event>, oneshot::Sender<Result<Vec<Outcome>>>)>,
-    puts: Vec<(Vec<Encoded>, oneshot::Sender<Result<i64>>)>,
+    appends: Vec<(Vec<Event>, Reply<Vec<Outcome>>)>,
+    puts: Vec<(Vec<Encoded>, Reply<i64>)>,
     room: Vec<OwnedSemaphorePermit>,
 }
 
@@ -150,7 +153,7 @@ impl Group {
             Work::Put(documents, reply) if !reply.is_closed() => self.puts.push((documents, reply)),
             _ => return,
         }
-        self.room.push(job._room);
+        self.room.push(job.room);
     }
 
     async fn write(&self, database: &Database, limit: Duration) -> Result<Written> {
@@ -174,7 +177,7 @@ impl Group {
                     .bind("event")
                     .fetch_one(&mut *transaction)
                     .await?;
-                new = pools.insert_events(&mut transaction, &events, last - n_events + 1).await?;
+                new = transaction.insert_events(&events, last - n_events + 1).await?;
             }
             let mut puts = Vec::with_capacity(self.puts.len());
             if !self.puts.is_empty() {
@@ -207,9 +210,7 @@ impl Group {
                     }
                     let documents = last_of_each(documents);
                     if !documents.is_empty() {
-                        pools
-                            .write_documents(&mut transaction, &documents, last + 1, written)
-                            .await?;
+                        transaction.write_documents(&documents, last + 1, written).await?;
                     }
                     last += documents.len() as i64;
                     puts.push(Ok(last));
@@ -225,9 +226,9 @@ impl Group {
         match result {
             Ok(mut written) => {
                 for (events, reply) in appends {
-                    let outcome = |event: &Event| match written.new.remove(&event.id) {
-                        true => Outcome::New,
-                        false => Outcome::Duplicate,
+                    let outcome = |event: &Event| {
+                        let new = written.new.remove(&event.id);
+                        if new { Outcome::New } else { Outcome::Duplicate }
                     };
                     // A caller that has gone hears nothing; its events are stored all the same.
                     let _ = reply.send(Ok(events.iter().map(outcome).collect()));

@@ -519,3 +519,57 @@ async fn other_urls_are_refused() {
         assert!(!error.to_string().contains("secret"), "{error}");
     }
 }
+
+/// Events per second of 64 callers of 10 events each; a number to read, not a test.
+async fn throughput(place: Place) {
+    let store = place.open().await;
+    let started = Instant::now();
+    let callers: Vec<_> = (0..64)
+        .map(|caller| {
+            let store = store.clone();
+            tokio::spawn(async move {
+                let mut slowest = Duration::ZERO;
+                let mut round = 0;
+                while started.elapsed() < Duration::from_secs(5) {
+                    let events = (0..10).map(|i| Event {
+                        request: Some(format!("018f-{caller}-{round}")),
+                        position: Some(i + 1),
+                        ..event(
+                            &format!("{caller}-{round}-{i}"),
+                            "impression",
+                            &format!("u{:05}", (caller * 7919 + round) % 10_000),
+                            &format!("i{i}"),
+                            1_700_000_000 + i64::from(round),
+                        )
+                    });
+                    let asked = Instant::now();
+                    store.append(events.collect()).await.unwrap();
+                    slowest = slowest.max(asked.elapsed());
+                    round += 1;
+                }
+                (round, slowest)
+            })
+        })
+        .collect();
+    let (mut rounds, mut slowest) = (0, Duration::ZERO);
+    for caller in callers {
+        let (done, took) = caller.await.unwrap();
+        rounds += done;
+        slowest = slowest.max(took);
+    }
+    let rate = f64::from(rounds * 10) / started.elapsed().as_secs_f64();
+    let line = format!("{rate:.0} events/s, the slowest call took {slowest:?}\n");
+    std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes()).unwrap();
+}
+
+#[test]
+#[ignore = "a measurement"]
+fn throughput_sqlite() {
+    crate::place::on_sqlite(throughput);
+}
+
+#[test]
+#[ignore = "a measurement"]
+fn throughput_postgres() {
+    crate::place::on_postgres("throughput", throughput);
+}

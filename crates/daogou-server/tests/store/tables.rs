@@ -1,6 +1,6 @@
 //! Files of events and impressions.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 
 use arrow_array::cast::AsArray;
@@ -118,7 +118,7 @@ fn of(request: Option<&str>, position: Option<u32>, event: Event) -> Event {
 }
 
 fn table(events: &[Event], attribution: &Attribution) -> Vec<(String, i64, u32, u8, u8)> {
-    let (rows, joined) = join(events, attribution, &HashSet::new());
+    let (rows, joined) = join(events, attribution, &BTreeSet::new());
     assert_eq!(joined.rows as usize, rows.len());
     rows.into_iter().map(|r| (r.item_id, r.time, r.position, r.click, r.purchase)).collect()
 }
@@ -140,7 +140,7 @@ fn labels_by_request() {
     let expected =
         [("a", 100, 1, 0, 0), ("b", 100, 2, 1, 0), ("c", 100, 3, 1, 1), ("a", 200, 1, 0, 0)];
     assert_eq!(rows, expected.map(|(item, t, p, c, b)| (item.to_owned(), t, p, c, b)));
-    let (_, joined) = join(&events, &Attribution::default(), &HashSet::new());
+    let (_, joined) = join(&events, &Attribution::default(), &BTreeSet::new());
     assert_eq!((joined.unshown_clicks, joined.unshown_purchases, joined.other), (1, 0, 1));
 }
 
@@ -232,7 +232,7 @@ fn by_the_rules(events: &[Event], attribution: &Attribution) -> Vec<(String, boo
             match candidates.into_iter().max_by_key(|&i| (rows[i].0.timestamp, i)) {
                 Some(i) => (rows[i].1, rows[i].2) = (true, rows[i].2 || kind == "purchase"),
                 None if attribution.keep_unshown => {
-                    rows.push(Shown(label, true, kind == "purchase"))
+                    rows.push(Shown(label, true, kind == "purchase"));
                 }
                 None => {}
             }
@@ -252,7 +252,7 @@ proptest! {
         keep_unshown in any::<bool>(),
     ) {
         let attribution = Attribution { click_window, purchase_window, keep_unshown };
-        let (rows, joined) = join(&events, &attribution, &HashSet::new());
+        let (rows, joined) = join(&events, &attribution, &BTreeSet::new());
         let of_id = |id: &str| events.iter().find(|event| event.id == id).unwrap();
         let mut expected: Vec<_> = by_the_rules(&events, &attribution)
             .into_iter()
@@ -290,10 +290,10 @@ proptest! {
             .map(|(i, event)| Event { timestamp: event.timestamp * 100 + i as i64, ..event })
             .collect();
         let attribution = Attribution { click_window: 500, ..Attribution::default() };
-        let expected = join(&events, &attribution, &HashSet::new());
+        let expected = join(&events, &attribution, &BTreeSet::new());
         let mut shuffled = events;
         shuffled.sort_by_key(|event| (event.timestamp as u64 + 1).wrapping_mul(seed | 1));
-        prop_assert_eq!(join(&shuffled, &attribution, &HashSet::new()), expected);
+        prop_assert_eq!(join(&shuffled, &attribution, &BTreeSet::new()), expected);
     }
 }
 
@@ -339,7 +339,7 @@ async fn impressions_as_files(place: Place) {
     assert_eq!(joined.purchases, 40 * 9);
     assert_eq!(joined.unshown_clicks + joined.unshown_purchases + joined.other, 0);
 
-    let shared = HashSet::from(["of everybody".to_owned()]);
+    let shared = BTreeSet::from(["of everybody".to_owned()]);
     let mut expected: Vec<Impression> = Vec::new();
     for user in 0..40 {
         let name = format!("u{user:02}");

@@ -91,7 +91,7 @@ fn connections_that_are_terminated() {
             .collect();
         let mut admin = PgConnection::connect(&base()).await.unwrap();
         let mut ended = 0;
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_mins(1);
         // Until it has hit often, also in the middle of a transaction.
         while ended < 30 || failures.load(Ordering::SeqCst) < 5 {
             assert!(Instant::now() < deadline, "{ended} ended, {failures:?} failures");
@@ -152,7 +152,7 @@ async fn proxy(target: (String, u16), mode: Arc<AtomicU8>) -> u16 {
                 }
                 // Keeps both ends open without reading, for longer than the test lasts.
                 if mode.load(Ordering::SeqCst) == STALL {
-                    tokio::time::sleep(Duration::from_secs(600)).await;
+                    tokio::time::sleep(Duration::from_mins(10)).await;
                 }
             });
         }
@@ -254,7 +254,7 @@ async fn a_disk_that_is_full() {
     for round in 0..3 {
         // As much of it as there is room for.
         let mut file = std::fs::File::create(&ballast).unwrap();
-        (0..32).for_each(|_| drop(std::io::Write::write(&mut file, &[1; 1 << 16])));
+        (0..512).for_each(|_| drop(std::io::Write::write(&mut file, &[1; 4096])));
         assert!(file.metadata().unwrap().len() > 100_000);
         drop(file);
         let (_, error) = fill(&store).await;
