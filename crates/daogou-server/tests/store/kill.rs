@@ -7,6 +7,7 @@
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use daogou_server::store::{Cursor, Store, StoreOptions};
@@ -64,18 +65,22 @@ fn start(url: &str, round: &str) -> Child {
         .unwrap()
 }
 
-/// Kills the children after this long and returns what they had acknowledged.
-fn kill(mut children: Vec<Child>, after: Duration) -> HashSet<String> {
+/// Kills the children this long after their start, or after one has acknowledged something, and returns what they had
+/// acknowledged.
+fn kill(mut children: Vec<Child>, started: bool, after: Duration) -> HashSet<String> {
+    let (first, acknowledged) = mpsc::channel();
     let readers: Vec<_> = children
         .iter_mut()
         .map(|child| {
             let mut output = BufReader::new(child.stdout.take().unwrap());
+            let first = first.clone();
             std::thread::spawn(move || {
                 let (mut ids, mut line) = (HashSet::new(), String::new());
                 while output.read_line(&mut line).unwrap_or(0) > 0 {
                     // A line without its end was cut off.
                     if let Some(id) = line.strip_prefix("ack ").and_then(|l| l.strip_suffix('\n')) {
                         ids.insert(id.to_owned());
+                        let _ = first.send(());
                     }
                     line.clear();
                 }
@@ -83,6 +88,9 @@ fn kill(mut children: Vec<Child>, after: Duration) -> HashSet<String> {
             })
         })
         .collect();
+    if started {
+        acknowledged.recv_timeout(Duration::from_mins(1)).unwrap();
+    }
     std::thread::sleep(after);
     for child in &mut children {
         assert!(child.try_wait().unwrap().is_none(), "the child ended by itself");
@@ -105,11 +113,13 @@ async fn rounds(place: Place, together: usize) {
         random ^= random << 13;
         random ^= random >> 7;
         random ^= random << 17;
-        // Some of them during the start.
-        let after = Duration::from_millis(20 + random % 580);
+        // One in four possibly during the start.
+        let started = random % 4 > 0;
+        let after = Duration::from_millis((random >> 8) % 400);
         let children =
             (0..together).map(|child| start(&place.url, &format!("{round}.{child}"))).collect();
-        let ids = tokio::task::spawn_blocking(move || kill(children, after)).await.unwrap();
+        let ids =
+            tokio::task::spawn_blocking(move || kill(children, started, after)).await.unwrap();
         let store = place.open().await;
         let (events, next) = all_events(&store, cursor).await;
         cursor = next;
