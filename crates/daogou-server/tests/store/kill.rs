@@ -114,7 +114,7 @@ async fn rounds(place: Place, together: usize) {
         random ^= random >> 7;
         random ^= random << 17;
         // One in four possibly during the start.
-        let started = random % 4 > 0;
+        let started = !random.is_multiple_of(4);
         let after = Duration::from_millis((random >> 8) % 400);
         let children =
             (0..together).map(|child| start(&place.url, &format!("{round}.{child}"))).collect();
