@@ -30,7 +30,9 @@ export function figure({ title, note, legend = () => [], draw, rows, level = "h3
     if (!own.isConnected || width === 0) return;
     if (twin.hidden) {
       show(place, draw(width));
-      show(keys, legend().map((series) => h("li", {}, swatch(series), series.name)));
+      // One series needs no key: the title says what it is.
+      const named = legend();
+      show(keys, named.length < 2 ? [] : named.map((series) => h("li", {}, swatch(series), series.name)));
     } else {
       const scroll = twin.firstElementChild?.scrollTop ?? 0;
       show(twin, table({ name: title, ...rows() }));
@@ -86,7 +88,7 @@ export function ticks(low, high, n) {
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 2.5, 5, 10].map((f) => f * power).find((f) => f >= rough) ?? rough;
   const out = [];
-  for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9; i += 1) out.push(i * step);
+  for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9; i += 1) out.push(i * step || 0);
   return { step, values: out };
 }
 
@@ -127,7 +129,7 @@ export function plot({ width, height = 220, x, y, series, over, label, guides = 
   const yTicks = ticks(y0, y1, Math.max(2, Math.round(height / 48)));
   const yTexts = yTicks.values.map((value) => y.format(value, yTicks.step));
   const left = Math.max(26, 10 + 6.4 * Math.max(0, ...yTexts.map((text) => text.length)));
-  const [top, right, bottom] = [22, 12, 38];
+  const [top, right, bottom] = [22, 12, x.label ? 38 : 24];
   const px = (value) => left + ((value - x0) / (x1 - x0)) * (width - left - right);
   const py = (value) => height - bottom - ((value - y0) / (y1 - y0)) * (height - top - bottom);
   const n = Math.max(2, Math.floor((width - left) / 84));

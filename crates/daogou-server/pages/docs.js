@@ -18,7 +18,7 @@ async function draw() {
   show(
     document.body,
     h("a", { class: "skip", href: "#main", on: { click: (event) => { event.preventDefault(); main.focus(); } } }, t("nav.skip")),
-    h("header", { class: "rail" }, brand(), h("nav", { "aria-label": t("docs.contents") }, contents), h("div", { class: "rail-foot" }, settings(draw))),
+    h("header", { class: "rail" }, h("div", { class: "rail-in" }, brand(), h("nav", { "aria-label": t("docs.contents") }, contents), h("div", { class: "rail-foot" }, settings(draw)))),
     h("div", { class: "desk" }, troubleBar(), main),
     noticeRegions(),
   );

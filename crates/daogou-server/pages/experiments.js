@@ -89,7 +89,8 @@ const digits = { clicks_per_request: 4, purchases_per_request: 5, revenue_per_re
 function resultOf(first, reload) {
   let result = first;
   const running = first.state === "running";
-  const words = h("ul", { class: "verdicts", role: "status", "aria-live": "polite" });
+  const list = h("ul", { class: "verdicts" });
+  const words = h("div", { role: "status", "aria-live": "polite" }, list);
   const arms = h("div", {});
   const facts = h("p", { class: "muted small" });
   const d = () => digits[result.metric] ?? 4;
@@ -109,7 +110,7 @@ function resultOf(first, reload) {
   const path = `/v1/experiments/${encodeURIComponent(first.name)}`;
   if (running) add(actions, h("button", { type: "button", class: "button", on: { click: change("stop", "POST", `${path}/stop`) } }, t("experiments.stop")));
   else add(actions, h("button", { type: "button", class: "button", on: { click: change("delete", "DELETE", path) } }, t("experiments.delete")));
-  const element = h("section", { class: "panel" }, h("div", { class: "figure-head" }, h("h2", {}, h("bdi", {}, first.name)), actions), facts, words, arms, chart);
+  const element = h("section", { class: "panel experiment" }, h("div", { class: "figure-head" }, h("h2", {}, h("bdi", {}, first.name)), actions), facts, words, arms, chart);
   return {
     element,
     update(now) {
@@ -117,7 +118,7 @@ function resultOf(first, reload) {
       const stopped = now.stopped ? ` ${t("experiments.stopped.at", { time: moment(now.stopped) })}` : "";
       facts.textContent = `${t("experiments.started.at", { time: moment(now.started) })}${stopped} · ${named("metric", now.metric)} · ${t("experiments.alpha.is", { alpha: percent(now.alpha, 0) })}`;
       const sentences = now.comparisons.map((own) => sentence(own, d()));
-      if (words.textContent !== sentences.join("")) show(words, sentences.map((text) => h("li", {}, text)));
+      if (list.textContent !== sentences.join("")) show(list, sentences.map((text) => h("li", {}, text)));
       const head = [t("experiments.arm"), t("experiments.share"), t("experiments.users"), t("experiments.requests"), named("metric", now.metric), "CTR", "CVR", t("live.entropy"), t("live.novelty"), t("experiments.serves")];
       const scroll = arms.firstElementChild?.scrollLeft ?? 0;
       show(arms, table({ name: t("experiments.arms"), head, rows: now.arms.map((arm) => [arm.name, percent(arm.share, 0), count(arm.users), count(arm.requests), fixed(arm.mean, d()), percent(arm.ctr, 2), percent(arm.cvr, 2), fixed(arm.entropy, 3), percent(arm.novelty, 1), arm.preset ?? (arm.objectives ? weightsInWords(arm.objectives, arm.explore) : arm.model ?? t("experiments.default"))]) }));

@@ -16,7 +16,7 @@ import { apply, asked, read, wish, written } from "./wish.js";
 /** Highest weights that sliders offer at first; what is typed may be higher. */
 const MOST = { click: 5, purchase: 20, revenue: 0.02, diversity: 3, novelty: 3 };
 
-/** A change that follows another so soon belongs to it: both are compared with the list before the first. */
+/** A turn of a weight that follows another so soon belongs to it: both are compared with the list before the first. */
 const GESTURE = 1500;
 
 export async function mount({ body, values, signal }) {
@@ -24,7 +24,7 @@ export async function mount({ body, values, signal }) {
   const [offer, stored] = await Promise.all([ask("GET", "/v1/objectives", { signal }), ask("GET", "/v1/presets", { signal })]);
   const own = Object.fromEntries(offer.objectives.map(({ name, weight }) => [name, weight]));
   read(values);
-  wish.weights = wish.weights ? Object.fromEntries(Object.keys(own).map((name) => [name, wish.weights[name] ?? 0])) : own;
+  wish.weights = wish.weights ? Object.fromEntries(Object.keys(own).map((name) => [name, wish.weights[name] ?? 0])) : { ...own };
   wish.explore ??= offer.explore;
   wish.k ??= offer.k;
   if (!wish.user) {
@@ -37,7 +37,7 @@ export async function mount({ body, values, signal }) {
   let before = null;
   let now = null;
   let held = null;
-  let lastChange = 0;
+  let lastTurn = -Infinity;
   let asking = null;
 
   const result = resultOf(offer);
@@ -68,11 +68,11 @@ export async function mount({ body, values, signal }) {
   const soon = debounced(120, signal, request);
   signal.addEventListener("abort", () => asking?.abort());
 
-  /** Something was turned. */
-  const changed = () => {
+  /** Something was changed; `turn`: it may be on its way, as a slider is. */
+  const changed = (turn = false) => {
     const time = performance.now();
-    if (time - lastChange > GESTURE) before = now;
-    lastChange = time;
+    if (!turn || time - lastTurn > GESTURE) before = now;
+    lastTurn = turn ? time : -Infinity;
     history.replaceState(null, "", written());
     soon();
   };
@@ -90,7 +90,7 @@ export async function mount({ body, values, signal }) {
     slider.onChange((value) => {
       wish.weights[name] = value;
       unnamed();
-      changed();
+      changed(true);
     });
     sliders.set(name, slider);
     add(weights, slider.element);
@@ -99,7 +99,7 @@ export async function mount({ body, values, signal }) {
   explore.onChange((value) => {
     wish.explore = value;
     unnamed();
-    changed();
+    changed(true);
   });
   add(weights, explore.element);
 
@@ -184,7 +184,7 @@ export async function mount({ body, values, signal }) {
   const filter = textField({ label: t("lists.filter"), hint: t("lists.filter.hint"), value: wish.filter, key: "filter", problems });
   filter.input.addEventListener("input", () => {
     wish.filter = filter.input.value;
-    changed();
+    changed(true);
   });
   result.onClear(() => {
     wish.filter = filter.input.value = "";

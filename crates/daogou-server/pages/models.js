@@ -50,7 +50,7 @@ function listOf(known, chosen, { open }) {
   const back = h("button", { type: "button", class: "button small-button", disabled: !known.previous }, known.previous ? t("models.rollback.to", { name: known.previous }) : t("models.rollback"));
   back.addEventListener("click", () => act({ title: t("models.rollback.title"), why: t("models.rollback.why", { name: known.previous, serving: known.serving }), action: t("models.rollback"), path: "/v1/models/rollback", said: t("models.rolled", { name: known.previous }) }));
   if (known.models.length === 0) return [h("h2", {}, t("models.runs")), h("p", {}, t("models.none")), h("p", { class: "muted" }, t("models.none.next"))];
-  const tasks = [...new Set(known.models.flatMap((model) => Object.entries(model.metrics ?? {}).filter(([, own]) => typeof own.auc === "number").map(([task]) => task)))];
+  const tasks = inOrder([...new Set(known.models.flatMap((model) => Object.entries(model.metrics ?? {}).filter(([, own]) => typeof own.auc === "number").map(([task]) => task)))]);
   const rows = known.models.map((model) => {
     const { name, state, kind, created, metrics, problem } = model;
     const path = `/v1/models/${encodeURIComponent(name)}`;
@@ -68,8 +68,8 @@ function listOf(known, chosen, { open }) {
     const sign = state === "serving" ? "badge serving" : state === "damaged" ? "badge bad" : "badge plain";
     return h("tr", { class: chosen.name === name ? "own" : null }, h("th", { scope: "row" }, link, problem ? h("span", { class: "problem" }, problem) : null), h("td", {}, h("b", { class: sign }, t(`state.${state}`))), h("td", {}, named("kind", kind)), h("td", {}, moment(created)), tasks.map((task) => h("td", { class: "number" }, fixed(metrics?.[task]?.auc, 4))), h("td", {}, actions));
   });
-  const head = [t("models.run"), t("models.state"), t("models.kind"), t("models.created"), ...tasks.map((task) => `${named("task", task)} AUC`), ""];
-  const own = h("table", { class: "words fill" }, h("thead", {}, h("tr", {}, head.map((text) => (text ? h("th", { scope: "col" }, text) : h("td", {}))))), h("tbody", {}, rows));
+  const head = [t("models.run"), t("models.state"), t("models.kind"), t("models.created"), ...tasks.map((task) => t("models.auc", { task: named("short", task) })), ""];
+  const own = h("table", { class: "words fill runs" }, h("thead", {}, h("tr", {}, head.map((text) => (text ? h("th", { scope: "col" }, text) : h("td", {}))))), h("tbody", {}, rows));
   return [h("div", { class: "figure-head" }, h("h2", {}, t("models.runs")), back), h("div", { class: "wide", tabindex: "0", role: "region", "aria-label": t("models.runs") }, own)];
 }
 
@@ -124,26 +124,34 @@ function section(title, note, figures, none) {
 function metricsOf(runs) {
   const reports = runs.map((run) => run.evaluation?.tasks ?? {});
   if (reports.every((own) => Object.keys(own).length === 0)) return h("p", { class: "muted" }, t("models.metrics.none"));
-  const tasks = [...new Set(reports.flatMap((own) => Object.keys(own)))];
-  const head = [t("models.metric"), ...runs.map((run) => run.name)];
-  if (runs.length === 2) head.push(t("models.difference"), "");
-  const groups = tasks.map((task) => {
+  const tasks = inOrder([...new Set(reports.flatMap((own) => Object.keys(own)))]);
+  const pair = runs.length === 2;
+  const head = [t("models.metric"), ...runs.map((run) => (pair ? run.name : t("models.value")))];
+  if (pair) head.push(t("models.difference"), t("models.better"));
+  const tables = tasks.map((task) => {
     const rows = Object.keys(METRICS).filter((metric) => reports.some((own) => typeof own[task]?.[metric] === "number")).map((metric) => {
       const values = reports.map((own) => own[task]?.[metric]);
       const cells = values.map((value, i) => {
         const interval = reports[i][task]?.intervals?.[metric];
         return h("td", {}, fixed(value, 4), interval ? h("span", { class: "interval" }, `[${interval.map((end) => fixed(end, 4)).join(", ")}]`) : null);
       });
-      if (runs.length === 2) {
+      if (pair) {
         const both = values.every((value) => typeof value === "number");
-        const difference = both ? values[0] - values[1] : null;
-        cells.push(h("td", {}, both ? signed(difference, 4) : "–"), h("td", { class: "words" }, both ? verdict(metric, values) : ""));
+        cells.push(h("td", {}, both ? signed(values[0] - values[1], 4) : "–"), h("td", { class: "words" }, both ? verdict(metric, values) : ""));
       }
       return h("tr", {}, h("th", { scope: "row" }, named("metric", metric)), cells);
     });
-    return h("tbody", {}, h("tr", { class: "group" }, h("th", { scope: "rowgroup", colspan: head.length }, named("task", task))), rows);
+    const own = h("table", {}, h("caption", {}, named("task", task)), h("thead", {}, h("tr", {}, head.map((text) => h("th", { scope: "col" }, text)))), h("tbody", {}, rows));
+    return h("div", { class: "wide", tabindex: "0", role: "region", "aria-label": named("task", task) }, own);
   });
-  return h("div", { class: "wide", tabindex: "0", role: "region", "aria-label": t("models.metrics") }, h("table", {}, h("thead", {}, h("tr", {}, head.map((text) => (text ? h("th", { scope: "col" }, text) : h("td", {}))))), groups));
+  return h("div", { class: pair ? "metrics pair" : "metrics" }, tables);
+}
+
+/** Tasks as a visit goes: shown, clicked, bought; then what is wanted of a whole list. */
+function inOrder(tasks) {
+  const order = ["click", "purchase", "purchase_ctcvr", "diversity", "novelty"];
+  const place = (task) => (order.includes(task) ? order.indexOf(task) : order.length);
+  return tasks.sort((a, b) => place(a) - place(b) || (a < b ? -1 : 1));
 }
 
 function verdict(metric, [a, b]) {
@@ -190,7 +198,7 @@ function learningNote(run, task) {
 /** Predicted and observed shares of the tasks that say probabilities. */
 function reliability(runs) {
   const has = (run, task) => run.evaluation?.tasks?.[task]?.reliability?.length > 1;
-  const tasks = [...new Set(runs.flatMap((run) => Object.keys(run.evaluation?.tasks ?? {}).filter((task) => has(run, task))))];
+  const tasks = inOrder([...new Set(runs.flatMap((run) => Object.keys(run.evaluation?.tasks ?? {}).filter((task) => has(run, task))))]);
   return tasks.map((task) => {
     const shown = runs.map((run, i) => ({ run, i })).filter(({ run }) => has(run, task));
     const series = shown.map(({ run, i }) => ({ name: runs.length === 2 ? run.name : t("models.bins"), ink: i + 1, line: "solid", mark: true, points: run.evaluation.tasks[task].reliability.map((bin) => ({ x: bin.predicted, y: bin.observed, n: bin.n })) }));

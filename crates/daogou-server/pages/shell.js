@@ -87,9 +87,7 @@ export function frame(pages, changed) {
     h(
       "header",
       { class: "rail" },
-      brand(),
-      h("nav", { "aria-label": t("nav.label") }, list),
-      h("div", { class: "rail-foot" }, serving, connection, settings(changed)),
+      h("div", { class: "rail-in" }, brand(), h("nav", { "aria-label": t("nav.label") }, list), h("div", { class: "rail-foot" }, serving, connection, settings(changed))),
     ),
     h("div", { class: "desk" }, troubleBar(), main),
     noticeRegions(),

@@ -1,9 +1,13 @@
 // Numbers of the last hour, kept and summed over steps of any length. Without drawing.
 
+/** Seconds that are kept. */
+const KEPT = 3900;
+
 /** What the server told, by time; points of the stream fill in where its own steps are not known yet. */
 export class Traffic {
   #step = 5;
   #series = new Map();
+  #latest = 0;
 
   /** Takes the answer of `/v1/stats`. */
   load({ step_s: step, totals, arms, presets }) {
@@ -22,7 +26,11 @@ export class Traffic {
     const put = (name, points) => {
       const own = this.#series.get(name) ?? new Map();
       this.#series.set(name, own);
-      for (const point of [points].flat()) own.set(`${step} ${point.t}`, { step, point });
+      for (const point of [points].flat()) {
+        own.set(`${step} ${point.t}`, { step, point });
+        this.#latest = Math.max(this.#latest, point.t);
+      }
+      for (const [key, { point }] of own) if (point.t < this.#latest - KEPT) own.delete(key);
     };
     put("totals", totals);
     for (const [name, points] of Object.entries(arms)) put(`arms ${name}`, points);
@@ -42,11 +50,7 @@ export class Traffic {
     const sums = new Map();
     const first = Math.floor(start / step) * step;
     for (let t = first; t + step <= end; t += step) sums.set(t, empty(t));
-    for (const [key, { step: length, point }] of own) {
-      if (point.t < first - step) {
-        own.delete(key);
-        continue;
-      }
+    for (const { step: length, point } of own.values()) {
       // A second inside a step that is known as a whole is in there already.
       if (length !== this.#step && covered.has(Math.floor(point.t / this.#step) * this.#step)) continue;
       const sum = sums.get(Math.floor(point.t / step) * step);
