@@ -1,7 +1,7 @@
 // Asking the server. What it refuses becomes a `Refused` with the sentence it gave; what may pass is tried again.
 
 import { askForKey } from "./key.js";
-import { t } from "./language.js";
+import { sentence, t } from "./language.js";
 import { backoff, isOver, pause, waitsFor } from "./trouble.js";
 
 /** An answer that is a refusal: an `application/problem+json`. */
@@ -138,10 +138,7 @@ export async function refusal(response) {
 export function inWords(error) {
   if (!(error instanceof Refused)) return error.message;
   const own = { 401: "error.key", 403: "error.role", 404: "error.missing", 409: "error.conflict", 413: "error.large", 429: "error.busy", 503: "error.unavailable" };
-  const parts = [];
-  if (error.status in own) parts.push(t(own[error.status]));
-  if (error.key) parts.push(`${error.key}: ${error.message}`);
-  else parts.push(error.message);
-  if (error.hint) parts.push(error.hint);
-  return parts.join(" ");
+  const said = error.key ? `${error.key}: ${error.message}` : error.message;
+  const parts = [error.status in own ? t(own[error.status]) : null, said, error.hint];
+  return parts.filter(Boolean).map(sentence).join(" ");
 }

@@ -86,7 +86,7 @@ export function mark(ink, x, y, { hollow = false, size = 3.6 } = {}) {
 export function ticks(low, high, n) {
   const rough = (high - low) / Math.max(1, n);
   const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 2.5, 5, 10].map((f) => f * power).find((f) => f >= rough) ?? rough;
+  const step = [1, 2, 2.5, 5, 10].map((f) => f * power).find((f) => f >= 0.75 * rough) ?? rough;
   const out = [];
   for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9; i += 1) out.push(i * step || 0);
   return { step, values: out };
@@ -118,8 +118,8 @@ function extent(axis, values) {
 
 /**
  * Curves and points over two axes. An axis: `{ label, min?, max?, time?, format }` with `format(value, step)`. A series:
- * `{ name, points: [{ x, y, low?, high? }], ink, line?: "solid" | "dashed", mark? }`; a point without `y` breaks the line.
- * `over(scale)` may add what lies on top.
+ * `{ name, points: [{ x, y, low?, high? }], ink, line?: "solid" | "dashed", mark?: true | "some" }`; a point without `y`
+ * breaks the line. `over(scale)` may add what lies on top.
  */
 export function plot({ width, height = 220, x, y, series, over, label, guides = [] }) {
   const points = series.flatMap((own) => own.points).filter((p) => isNumber(p.x) && isNumber(p.y));
@@ -132,7 +132,7 @@ export function plot({ width, height = 220, x, y, series, over, label, guides = 
   const [top, right, bottom] = [22, 12, x.label ? 38 : 24];
   const px = (value) => left + ((value - x0) / (x1 - x0)) * (width - left - right);
   const py = (value) => height - bottom - ((value - y0) / (y1 - y0)) * (height - top - bottom);
-  const n = Math.max(2, Math.floor((width - left) / 84));
+  const n = Math.max(2, Math.floor((width - left) / 72));
   const xTicks = x.time ? timeTicks(x0, x1, n) : ticks(x0, x1, n);
   const svg = s("svg", { class: "plot", width, height, viewBox: `0 0 ${width} ${height}`, role: over ? null : "img", "aria-label": over ? null : label });
   add(svg, s("text", { class: "axis-name", x: 2, y: 11 }, y.label));
@@ -171,7 +171,9 @@ export function plot({ width, height = 220, x, y, series, over, label, guides = 
     }
     if (own.mark) {
       const shown = own.points.filter((p) => isNumber(p.x) && isNumber(p.y));
-      for (const p of shown) add(svg, mark(own.ink, px(p.x), py(p.y), { hollow: own.hollow, size: own.size }));
+      // Of a long curve some points are enough to tell it from others.
+      const every = own.mark === "some" ? Math.max(1, Math.ceil(shown.length / 6)) : 1;
+      for (const p of shown.filter((_, i) => (shown.length - 1 - i) % every === 0)) add(svg, mark(own.ink, px(p.x), py(p.y), { hollow: own.hollow, size: own.size }));
     }
   }
   over?.({ svg, px, py });
@@ -215,13 +217,15 @@ export function stackedRows({ rows, width }) {
 /** Means and intervals in named rows about a line at zero. A row: `{ name, value, low, high, ink, text }`. */
 export function intervals({ rows, width, format, label }) {
   const values = rows.flatMap((row) => [row.value, row.low, row.high]).filter(isNumber);
-  const ends = Math.max(1e-9, ...values.map(Math.abs)) * 1.08;
+  const [least, most] = [Math.min(0, ...values), Math.max(0, ...values)];
+  const margin = 0.08 * (most - least || 1);
+  const [low, high] = [least - margin, most + margin];
   const names = Math.min(120, width * 0.3);
   const right = 14;
-  const px = (value) => names + ((value + ends) / (2 * ends)) * (width - names - right);
+  const px = (value) => names + ((value - low) / (high - low)) * (width - names - right);
   const height = 34 * rows.length + 30;
   const svg = s("svg", { class: "plot", width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label });
-  const marks = ticks(-ends, ends, Math.max(2, Math.floor((width - names) / 90)));
+  const marks = ticks(low, high, Math.max(2, Math.floor((width - names) / 80)));
   for (const value of marks.values) {
     add(svg, s("line", { class: "grid-line", x1: px(value), x2: px(value), y1: 0, y2: height - 24 }));
     add(svg, s("text", { class: "tick middle", x: px(value), y: height - 8 }, format(value, marks.step)));

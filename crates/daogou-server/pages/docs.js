@@ -35,12 +35,19 @@ async function draw() {
   if (schemas.length) add(contents, h("li", { class: "apart" }, h("a", { href: "#schemas", on: { click: jump } }, t("docs.schemas"))));
   show(
     main,
-    h("div", { class: "page-head" }, h("h1", {}, api.info?.title ?? "API", " ", h("small", { class: "muted" }, api.info?.version ?? "")), h("p", { class: "lead" }, api.info?.description ?? ""), h("p", { class: "small" }, h("a", { href: "/openapi.json" }, t("docs.raw")))),
+    h("div", { class: "page-head" }, h("h1", {}, api.info?.title ?? "API", " ", h("small", { class: "muted" }, api.info?.version ?? "")), prose(api.info?.description ?? "", { class: "lead" }), h("p", { class: "small" }, h("a", { href: "/openapi.json" }, t("docs.raw")))),
     h("div", { class: "docs" },
-      groups.map(([tag, description, operations]) => h("section", { id: `tag-${tag}` }, h("h2", { tabindex: "-1" }, tag), description ? h("p", { class: "muted" }, description) : null, operations.map(operation))),
+      groups.map(([tag, description, operations]) => h("section", { id: `tag-${tag}` }, h("h2", { tabindex: "-1" }, tag), description ? prose(description, { class: "muted" }) : null, operations.map(operation))),
       schemas.length ? h("section", { id: "schemas" }, h("h2", { tabindex: "-1" }, t("docs.schemas")), schemas.map(([name, schema]) => h("details", { class: "panel", id: `schema-${name}` }, h("summary", {}, h("code", {}, name)), schemaView(schema)))) : null),
   );
 }
+
+/** A description: paragraphs, with what stands in backticks as code. */
+function prose(text, attributes = {}) {
+  return text.split(/\n\s*\n/).map((paragraph) => h("p", attributes, inline(paragraph)));
+}
+
+const inline = (text) => text.split("`").map((part, i) => (i % 2 === 1 ? h("code", {}, part) : part));
 
 /** Moves to a section without changing the address in a way that another page would read. */
 function jump(event) {
@@ -61,7 +68,7 @@ function operation(own) {
     if (!details.open || details.children.length > 1) return;
     add(
       details,
-      own.description ? h("p", {}, own.description) : null,
+      own.description ? prose(own.description) : null,
       h("p", { class: "small muted" }, t(needs ? "docs.key" : "docs.nokey")),
       own.parameters.length ? [h("h3", {}, t("docs.parameters")), parametersView(own.parameters)] : null,
       content.map(([type, { schema, example, examples }]) => [
@@ -83,7 +90,7 @@ const pretty = (value) => JSON.stringify(value, null, 2);
 function parametersView(parameters) {
   const rows = parameters.map((own) => {
     const schema = follow(api, own.schema);
-    return h("tr", {}, h("th", { scope: "row" }, h("code", {}, own.name), own.required ? h("span", { class: "required" }, ` ${t("docs.required")}`) : null), h("td", {}, own.in), h("td", {}, typeOf(api, own.schema), limitsOf(schema).map((text) => h("span", { class: "interval" }, text))), h("td", { class: "text" }, own.description ?? schema.description ?? ""));
+    return h("tr", {}, h("th", { scope: "row" }, h("code", {}, own.name), own.required ? h("span", { class: "required" }, ` ${t("docs.required")}`) : null), h("td", {}, own.in), h("td", {}, typeOf(api, own.schema), limitsOf(schema).map((text) => h("span", { class: "interval" }, text))), h("td", { class: "text" }, inline(own.description ?? schema.description ?? "")));
   });
   return wide(t("docs.parameters"), ["docs.name", "docs.where", "docs.type", "docs.meaning"], rows);
 }
@@ -97,11 +104,11 @@ function schemaView(node) {
   const own = follow(api, node);
   const several = own.oneOf ?? own.anyOf;
   const properties = propertiesOf(api, own);
-  const out = [own.description ? h("p", { class: "small muted" }, own.description) : null];
+  const out = [own.description ? prose(own.description, { class: "small muted" }) : null];
   if (several) {
     out.push(h("p", { class: "small" }, t("docs.oneof")), several.map((part) => h("div", { class: "variant" }, h("p", {}, h("strong", {}, follow(api, part).title ?? ""), " ", typeLink(part)), propertiesOf(api, part).length && !part.$ref ? schemaView(part) : null)));
   } else if (properties.length) {
-    const rows = properties.map(([name, schema, required]) => h("tr", {}, h("th", { scope: "row" }, h("code", {}, name), required ? h("span", { class: "required" }, ` ${t("docs.required")}`) : null), h("td", {}, typeLink(schema), limitsOf(follow(api, schema)).map((text) => h("span", { class: "interval" }, text))), h("td", { class: "text" }, schema.description ?? follow(api, schema).description ?? "")));
+    const rows = properties.map(([name, schema, required]) => h("tr", {}, h("th", { scope: "row" }, h("code", {}, name), required ? h("span", { class: "required" }, ` ${t("docs.required")}`) : null), h("td", {}, typeLink(schema), limitsOf(follow(api, schema)).map((text) => h("span", { class: "interval" }, text))), h("td", { class: "text" }, inline(schema.description ?? follow(api, schema).description ?? ""))));
     out.push(wide(t("docs.properties"), ["docs.name", "docs.type", "docs.meaning"], rows));
   } else {
     out.push(h("p", {}, typeLink(node), limitsOf(own).map((text) => ` ${text}`)));
@@ -129,9 +136,9 @@ function typeLink(node) {
 
 function responseView(status, response) {
   const content = Object.entries(response.content ?? {});
-  const summary = h("summary", {}, h("code", { class: "status" }, status), " ", response.description ?? "");
+  const summary = h("summary", {}, h("code", { class: "status" }, status), " ", inline(response.description ?? ""));
   const headers = Object.entries(response.headers ?? {});
-  if (content.length === 0 && headers.length === 0) return h("p", { class: "response" }, h("code", { class: "status" }, status), " ", response.description ?? "");
+  if (content.length === 0 && headers.length === 0) return h("p", { class: "response" }, h("code", { class: "status" }, status), " ", inline(response.description ?? ""));
   return h(
     "details",
     { class: "response" },

@@ -46,6 +46,9 @@ export function t(key, values = {}) {
   return entry.replace(/\{(\w+)\}/g, (whole, name) => (name in values ? String(values[name]) : whole));
 }
 
+/** A text that ends as a sentence does. */
+export const sentence = (text) => (/[.!?。！？]$/.test(text) ? text : text + t("stop"));
+
 /** A text for a name out of an answer, such as an objective's; the name itself where there is none. */
 export function named(prefix, name) {
   const key = `${prefix}.${name}`;

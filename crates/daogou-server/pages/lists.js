@@ -5,9 +5,9 @@ import { compare, contributions, OBJECTIVES } from "./changes.js";
 import { figure, stackedRows } from "./chart.js";
 import { chooser } from "./chooser.js";
 import { add, debounced, h, show, unique } from "./dom.js";
-import { named, t } from "./language.js";
+import { named, sentence, t } from "./language.js";
 import { failed } from "./notices.js";
-import { fixed, percent, price, short, signed } from "./numbers.js";
+import { fixed, percent, price, short, signed, signedPercent } from "./numbers.js";
 import { phone } from "./phone.js";
 import { deletePreset, savePreset } from "./presets.js";
 import { onEvent } from "./stream.js";
@@ -59,7 +59,7 @@ export async function mount({ body, values, signal }) {
       if (isAbort(error)) return;
       if (!(error instanceof Refused)) console.error(error);
       const field = [...problems.keys()].find((key) => error.key === key || error.key?.startsWith(`${key}.`));
-      for (const [key, say] of problems) say(key === field ? [error.message, error.hint].filter(Boolean).join(" ") : "");
+      for (const [key, say] of problems) say(key === field ? [error.message, error.hint].filter(Boolean).map(sentence).join(" ") : "");
       result.refused(field ? t("lists.stale") : inWords(error));
     } finally {
       if (mine === asking) result.busy(false);
@@ -234,6 +234,7 @@ export async function mount({ body, values, signal }) {
     weights,
     h("div", { class: "field-row" }, k.element, h("div", { class: "field" }, h("label", { for: builderId }, t("lists.builder")), builder)),
     filter.element,
+    result.peek,
     context.length ? h("details", { open: Object.values(wish.context).some(Boolean) }, h("summary", {}, t("lists.context")), h("div", { class: "field-row" }, context)) : null,
   );
   show(body, h("div", { class: "lists" }, controls, result.screen, result.reasons));
@@ -311,6 +312,9 @@ function resultOf(offer) {
   const said = h("p", { class: "visually-hidden", role: "status", "aria-live": "polite" });
   const problem = h("p", { class: "problem", role: "alert" });
   const empty = h("div", { class: "empty", hidden: true });
+  // On a phone the screen is below the weights: what a turn did is said beside them, with the way there.
+  const peekText = h("span", {});
+  const peek = h("button", { type: "button", class: "peek", hidden: true, on: { click: () => screen.scrollIntoView() } }, peekText, h("span", {}, t("lists.peek")));
   const hold = h("button", { type: "button", class: "button small-button", "aria-pressed": "false" }, t("lists.hold"));
   const screen = h("section", { class: "screen", "aria-label": t("lists.screen") }, h("div", { class: "screen-head" }, title, facts), problem, screenPhone.element, empty, said);
 
@@ -355,6 +359,7 @@ function resultOf(offer) {
   return {
     screen,
     reasons,
+    peek,
     onHold: (listener) => hold.addEventListener("click", listener),
     onClear: (listener) => {
       clear = listener;
@@ -385,6 +390,8 @@ function resultOf(offer) {
       show(changes, difference ? sentences(difference) : []);
       const summary = difference ? t("lists.summary", { entered: difference.entered.length, left: difference.left.length, moved: difference.moved.length }) : t("lists.ready", { n: answer.items.length });
       if (said.textContent !== summary) said.textContent = summary;
+      peek.hidden = !difference;
+      peekText.textContent = difference ? t("lists.peek.text", { entered: difference.entered.length, left: difference.left.length, moved: difference.moved.length }) : "";
       show(promises, promisesOf(answer, reference));
       why.redraw();
       mix.redraw();
@@ -430,7 +437,7 @@ function sentences({ entered, left, moved, stayed }) {
   const lines = [];
   for (const { item, place, reason } of entered) {
     const displaced = item.reasons?.displaced ? item.reasons.displaced_title || item.reasons.displaced : null;
-    lines.push(line("+", item, t("lists.entered", { place }), because(reason), displaced ? [" ", t("lists.instead"), " ", h("bdi", {}, displaced), t("stop")] : ""));
+    lines.push(line("+", item, t("lists.entered", { place }), because(reason), displaced ? [" ", t("lists.replaces"), " ", h("bdi", {}, displaced), t("stop")] : ""));
   }
   for (const { item, was, reason } of left) lines.push(line("−", item, t("lists.left", { was }), because(reason)));
   for (const { item, place, was, shift } of moved) {
@@ -459,7 +466,7 @@ function promisesOf(answer, reference) {
     const value = answer.list[name];
     const was = reference?.list[name];
     const difference = typeof was === "number" ? value - was : null;
-    const text = digits === null ? (difference === null ? "–" : `${signed(difference * 100, 0)} %`) : signed(difference, digits);
+    const text = digits === null ? signedPercent(difference, 0) : signed(difference, digits);
     const wanted = name === "novelty" && typeof answer.wanted?.novelty === "number" ? h("span", { class: "muted small" }, ` ${t("lists.wanted.novelty", { share: percent(answer.wanted.novelty, 0) })}`) : null;
     return h("tr", {}, h("th", { scope: "row" }, t(`list.${name}`), wanted), h("td", {}, format(value)), reference ? h("td", {}, text) : null);
   }));
@@ -484,7 +491,7 @@ function mixOf(answer) {
   const list = h("ul", { class: "mix" });
   for (const [name, wanted, shown] of rows) {
     const bars = h("span", { class: "bars", "aria-hidden": "true" }, h("span", { class: "wanted", css: width(wanted) }), h("span", { class: "shown", css: width(shown) }));
-    add(list, h("li", {}, h("bdi", {}, name), bars, h("span", { class: "numbers" }, t("lists.mix.row", { wanted: percent(wanted, 0), shown: percent(shown, 0) }))));
+    add(list, h("li", {}, h("bdi", {}, name), bars, h("span", { class: "numbers" }, h("span", { class: "visually-hidden" }, t("lists.mix.row", { wanted: percent(wanted, 0), shown: percent(shown, 0) })), h("span", { "aria-hidden": "true" }, `${percent(wanted, 0)} · ${percent(shown, 0)}`))));
   }
   return list;
 }

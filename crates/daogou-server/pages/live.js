@@ -29,7 +29,7 @@ export async function mount({ body, signal }) {
   show(body, h("p", { class: "loading" }, t("loading")));
   const traffic = new Traffic();
   const chosen = { minutes: 15, group: "totals", paused: false, end: 0 };
-  const load = async () => traffic.load(await ask("GET", "/v1/stats?minutes=60", { signal }));
+  const load = async () => traffic.load(await ask("GET", "/v1/stats?minutes=60", { signal }), Math.floor(Date.now() / 1000));
   await load();
 
   const tiles = h("dl", { class: "tiles" });
@@ -64,15 +64,18 @@ export async function mount({ body, signal }) {
     pause.textContent = t(chosen.paused ? "live.resume" : "live.pause");
     pause.setAttribute("aria-pressed", String(chosen.paused));
     state.textContent = chosen.paused ? t("live.paused", { time: clock(chosen.end) }) : "";
-    redraw();
+    if (chosen.paused) redraw();
+    else load().then(redraw, failed);
   });
   const state = h("p", { class: "muted", role: "status" });
   const bar = h("div", { class: "row live-bar" }, h("div", { class: "field inline" }, h("label", { for: windowId }, t("live.window")), window), h("div", { class: "field inline" }, h("label", { for: groupId }, t("live.split")), group), pause, state);
   show(body, h("div", { class: "stack" }, bar, none, tiles, quiet, grid));
   redraw();
   onEvent("stats", signal, (event) => {
-    traffic.add(event);
-    if (!chosen.paused) redraw();
+    const whole = traffic.add(event);
+    if (chosen.paused) return;
+    if (whole) redraw();
+    else load().then(redraw, failed);
   });
   const timer = setInterval(() => {
     if (!chosen.paused && !document.hidden) load().then(redraw, failed);
@@ -86,7 +89,7 @@ const spanOf = (traffic, { end, minutes }, group, name) => traffic.steps(group, 
 /** The last minute in figures. */
 function tilesOf(traffic, chosen) {
   const seconds = traffic.steps("totals", "", { start: chosen.end - 60, end: chosen.end, step: 5 });
-  const last = summed(seconds, 5 * seconds.length);
+  const last = summed(seconds, 5);
   if (seconds.length === 0) return [];
   const facts = [
     ["rate", fixed(last.rate, 1)],
@@ -110,6 +113,7 @@ function chartOf(chart, traffic, chosen) {
         name: [name, chart.of.length > 1 || !name ? t(`live.${value}`) : ""].filter(Boolean).join(" · "),
         ink: chosen.group === "totals" && n > 0 ? 2 : ink,
         line: n > 0 ? "dashed" : "solid",
+        mark: names.length > 1 ? "some" : false,
         points: steps.map((step) => ({ x: step.t, y: step[value] })),
       }));
     });

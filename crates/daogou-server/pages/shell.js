@@ -1,7 +1,7 @@
 // What stands around every page: name, navigation, language, theme, the state of the connection, and what is in the way.
 
 import { add, h, show } from "./dom.js";
-import { language, locale, speak, t } from "./language.js";
+import { language, locale, sentence, speak, t } from "./language.js";
 import { noticeRegions } from "./notices.js";
 import { onState } from "./stream.js";
 import { onTrouble, tryNow } from "./trouble.js";
@@ -55,7 +55,7 @@ export function troubleBar() {
       seconds.textContent = n > 0 ? ` ${t("trouble.in", { n })}` : "";
     };
     const now = h("button", { type: "button", class: "button small-button", on: { click: tryNow } }, t("trouble.now"));
-    const words = [t(`trouble.${trouble.kind}`), trouble.detail ? ` ${trouble.detail}` : ""];
+    const words = [t(`trouble.${trouble.kind}`), trouble.detail ? ` ${sentence(trouble.detail)}` : ""];
     show(bar, h("p", {}, h("strong", {}, words[0]), words[1], seconds), now);
     left();
     timer = setInterval(left, 1000);

@@ -80,18 +80,27 @@ export const sources = [
       const { summed, Traffic } = await load("traffic.js");
       const point = (t, requests, more = {}) => ({ t, requests, errors: 0, rejected: 0, p50_ms: 2, p99_ms: requests, impressions: 10 * requests, clicks: requests, purchases: 0, entropy: null, novelty: 0.5, ...more });
       const traffic = new Traffic();
-      traffic.load({ step_s: 5, totals: [point(1000, 10), point(1010, 20)], arms: { "spring/A": [point(1000, 4)] }, presets: {} });
-      const span = { start: 1000, end: 1020, step: 5 };
-      assert.deepEqual(traffic.steps("totals", "", span).map(({ requests }) => requests), [10, 0, 20, 0]);
-      for (const t of [1010, 1015, 1016]) traffic.add({ step_s: 1, totals: point(t, 3) });
-      traffic.add({ step_s: 1, totals: point(1016, 3) });
-      const steps = traffic.steps("totals", "", span);
-      assert.deepEqual(steps.map(({ requests }) => requests), [10, 0, 20, 6], "1010 is in its step, 1016 came twice");
+      const told = { step_s: 5, totals: [point(1000, 10), point(1010, 20), point(1015, 1)], arms: { "spring/A": [point(1000, 4)] }, presets: {} };
+      traffic.load(told, 1016);
+      const span = { start: 1000, end: 1025, step: 5 };
+      const requests = () => traffic.steps("totals", "", span).map((step) => step.requests);
+      assert.deepEqual(requests(), [10, 0, 20, 0, 0], "a step that goes on is not known");
+      assert.equal(traffic.add({ step_s: 1, totals: point(1016, 3) }), false, "what came before was not heard");
+      assert.deepEqual(requests(), [10, 0, 20, undefined, 0]);
+      for (const t of [1017, 1018, 1019, 1020]) assert.equal(traffic.add({ step_s: 1, totals: point(t, 3) }), true);
+      traffic.add({ step_s: 1, totals: point(1020, 3) });
+      assert.deepEqual(requests(), [10, 0, 20, undefined, 3], "1020 came twice");
+      traffic.load({ ...told, totals: [...told.totals.slice(0, 2), point(1015, 13)] }, 1021);
+      for (const t of [1021, 1022]) traffic.add({ step_s: 1, totals: point(t, 3) });
+      traffic.add({ step_s: 1, totals: point(1017, 3) });
+      assert.deepEqual(requests(), [10, 0, 20, 13, 6], "a second of a whole step is in it");
+      assert.equal(traffic.add({ totals: point(1030, 1) }), false, "a gap");
+      const steps = traffic.steps("totals", "", { ...span, end: 1020 });
       assert.equal(steps[1].ctr, null);
       assert.equal(steps[0].entropy, null);
-      assert.equal(steps[3].rate, 1.2);
-      const all = summed(steps, 20);
-      assert.deepEqual([all.requests, all.ctr, all.p99_ms], [36, 0.1, 20]);
+      assert.equal(steps[3].rate, 2.6);
+      const all = summed(steps, 5);
+      assert.deepEqual([all.requests, all.ctr, all.p99_ms, all.rate], [43, 0.1, 20, 2.15]);
       assert.deepEqual(traffic.names("arms"), ["spring/A"]);
     },
   ],

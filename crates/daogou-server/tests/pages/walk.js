@@ -91,7 +91,9 @@ test("lists: a person, weights, what changed and why", async () => {
   await page.getByRole("heading", { name: `For ${person}` }).waitFor();
   await settled(page);
   const before = await titles(page);
+  const moving = page.waitForFunction(() => document.querySelector(".cards").getAnimations({ subtree: true }).length > 0);
   await slide(page.getByRole("slider", { name: "Variety" }), 90);
+  await moving;
   await settled(page);
   const after = await titles(page);
   assert.notDeepEqual(after, before, "the list follows the weight");
@@ -274,9 +276,18 @@ test("lists: by keyboard alone", async () => {
   await reach("Variety", "range");
   const slider = page.getByRole("slider", { name: "Variety" });
   const was = await slider.getAttribute("aria-valuetext");
+  await page.evaluate(() => {
+    window.moved = 0;
+    const animate = Element.prototype.animate;
+    Element.prototype.animate = function (...values) {
+      window.moved += 1;
+      return animate.apply(this, values);
+    };
+  });
   await page.keyboard.press("End");
   assert.notEqual(await slider.getAttribute("aria-valuetext"), was);
   await settled(page);
+  assert.equal(await page.evaluate(() => window.moved), 0, "nothing moves where less motion is wanted");
   assert.notDeepEqual(await titles(page), before);
   await reach("Compare with this list");
   await page.keyboard.press("Enter");
@@ -284,6 +295,18 @@ test("lists: by keyboard alone", async () => {
   await reach("As a table");
   await page.keyboard.press("Enter");
   await panel(page, "Why these items").locator("tbody tr").first().waitFor();
+  await close();
+});
+
+test("lists: on a phone, what a turn did is said beside the weights", async () => {
+  const { page, close } = await open("/#/lists", { width: 360, height: 740 });
+  await page.locator(".card").first().waitFor();
+  await slide(page.getByRole("slider", { name: "Variety" }), 90);
+  const way = page.getByRole("button", { name: /in, .* out, .* moved/ });
+  await way.waitFor();
+  if (pictures) await page.screenshot({ path: join(pictures, "lists-phone-peek.png") });
+  await way.click();
+  await page.waitForFunction(() => Math.abs(document.querySelector(".screen").getBoundingClientRect().top) < 60);
   await close();
 });
 
@@ -594,7 +617,7 @@ test("a key is asked for, a wrong one refused, and roles are said in words", asy
     await page.getByRole("button", { name: "Save as preset" }).click();
     await page.getByRole("dialog").getByRole("textbox", { name: "Name" }).fill("mine");
     await page.getByRole("dialog").getByRole("button", { name: "Save" }).click();
-    await page.getByText(/Your key may not do this\..*expected the role write, got read/).waitFor();
+    await page.getByText(/Your key may not do this\..*expected the role write, got read\./).waitFor();
     await page.getByRole("dialog").getByRole("button", { name: "Cancel" }).click();
     await close();
     const second = await open("/#/lists", { refusals: [401] });
@@ -619,7 +642,7 @@ test("a server that is busy, ill or away is said in words and tried again", asyn
   const found = async (text) => page.getByText(text).waitFor();
   await control("fail", { path: "/v1/users", status: 503, times: 1, retry_after: 30, detail: "the store is slow" });
   await search.fill("u00");
-  await bar.getByText("The server cannot answer at the moment. the store is slow").waitFor();
+  await bar.getByText("The server cannot answer at the moment. the store is slow.").waitFor();
   await picture(page, "trouble");
   await bar.getByRole("button", { name: "Try now" }).click();
   await found("1–25 of 1,000");
