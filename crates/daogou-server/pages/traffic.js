@@ -4,8 +4,8 @@
 const KEPT = 3900;
 
 /**
- * What the server told, by time. Its own steps come with `/v1/stats`; the stream tells single seconds, which fill in where
- * the step that holds them is not known yet.
+ * What the server told, by time. Its own steps come with `/v1/stats`; the stream tells the last ones again, or single
+ * seconds, which fill in where the step that holds them is not known yet.
  */
 export class Traffic {
   #step = 5;
@@ -22,14 +22,17 @@ export class Traffic {
     this.#take(step, { totals: whole(totals), arms: all(arms), presets: all(presets) });
   }
 
-  /** Takes an event of the stream: the same shape, with the last second's points. False after a gap: load anew. */
+  /** Takes an event of the stream, which has the same shape. False after a gap: load anew. */
   add(event) {
     const step = event.step_s ?? 1;
     this.#take(step, event.totals === undefined ? { totals: event } : event);
+    // Whole steps of the last minute leave no gap; of quiet seconds nothing is told.
+    if (step >= this.#step) return true;
     const t = Math.max(...[event.totals ?? event].flat().map((point) => point.t));
-    const gap = this.#heard === null || t - this.#heard > 2 * step;
+    if (!Number.isFinite(t)) return true;
+    const gap = this.#heard === null || t - this.#heard > 2;
     if (gap) this.#since = t;
-    if (Number.isFinite(t)) this.#heard = t;
+    this.#heard = t;
     return !gap;
   }
 
@@ -48,12 +51,15 @@ export class Traffic {
 
   /** Names of the series of a group: `arms` or `presets`. */
   names(group) {
-    return [...this.#series.keys()].filter((name) => name.startsWith(`${group} `)).map((name) => name.slice(group.length + 1)).sort();
+    return [...this.#series.keys()]
+      .filter((name) => name.startsWith(`${group} `))
+      .map((name) => name.slice(group.length + 1))
+      .sort();
   }
 
   /**
-   * A series in steps of so many seconds, from `start` to `end`. Where nothing happened there are zeros; a step of which
-   * only a part was heard is unknown.
+   * A series in steps of so many seconds, from `start` to `end`. Where nothing happened there are zeros; a step of
+   * which only a part was heard is unknown.
    */
   steps(group, name, { start, end, step }) {
     const own = this.#series.get(group === "totals" ? group : `${group} ${name}`) ?? new Map();
@@ -87,7 +93,12 @@ const COUNTS = ["requests", "errors", "rejected", "impressions", "clicks", "purc
 const MEANS = ["p50_ms", "entropy", "novelty"];
 
 function empty(t) {
-  return { t, p99_ms: null, ...Object.fromEntries(COUNTS.map((name) => [name, 0])), ...Object.fromEntries(MEANS.map((name) => [name, { sum: 0, weight: 0 }])) };
+  return {
+    t,
+    p99_ms: null,
+    ...Object.fromEntries(COUNTS.map((name) => [name, 0])),
+    ...Object.fromEntries(MEANS.map((name) => [name, { sum: 0, weight: 0 }])),
+  };
 }
 
 function addTo(sum, point) {
@@ -102,6 +113,14 @@ function addTo(sum, point) {
 }
 
 function finished(sum, step) {
-  const means = Object.fromEntries(MEANS.map((name) => [name, sum[name].weight ? sum[name].sum / sum[name].weight : null]));
-  return { ...sum, ...means, rate: sum.requests / step, ctr: sum.impressions ? sum.clicks / sum.impressions : null, cvr: sum.clicks ? sum.purchases / sum.clicks : null };
+  const means = Object.fromEntries(
+    MEANS.map((name) => [name, sum[name].weight ? sum[name].sum / sum[name].weight : null]),
+  );
+  return {
+    ...sum,
+    ...means,
+    rate: sum.requests / step,
+    ctr: sum.impressions ? sum.clicks / sum.impressions : null,
+    cvr: sum.clicks ? sum.purchases / sum.clicks : null,
+  };
 }

@@ -2,10 +2,36 @@
 
 import { luck, normal, seedOf } from "./mock-luck.js";
 
-export const CATEGORIES = ["flagship", "mid", "budget", "case", "charger", "earphone", "foldable", "watch", "tablet", "gaming", "film", "refurbished"];
+export const CATEGORIES = [
+  "flagship",
+  "mid",
+  "budget",
+  "case",
+  "charger",
+  "earphone",
+  "foldable",
+  "watch",
+  "tablet",
+  "gaming",
+  "film",
+  "refurbished",
+];
 const PRICES = [5600, 2700, 1100, 90, 160, 380, 9000, 1500, 2900, 4200, 40, 1300];
 const BRANDS = ["Lumea", "Brisk", "Tundra", "Hanlu", "Mirado", "Zephyra", "Amberly", "Kairo", "Vanto", "Quanta"];
-const MODELS = [["Zenith", "Apex"], ["Nova", "Vista"], ["Note", "Dash"], ["Shell Case", "Clear Case"], ["Volt Charger", "Dock"], ["Buds", "Tone"], ["Fold", "Flip"], ["Pulse Watch", "Band"], ["Slate", "Tab"], ["Blade", "Havoc"], ["Privacy Film", "Guard"], ["Again", "Second"]];
+const MODELS = [
+  ["Zenith", "Apex"],
+  ["Nova", "Vista"],
+  ["Note", "Dash"],
+  ["Shell Case", "Clear Case"],
+  ["Volt Charger", "Dock"],
+  ["Buds", "Tone"],
+  ["Fold", "Flip"],
+  ["Pulse Watch", "Band"],
+  ["Slate", "Tab"],
+  ["Blade", "Havoc"],
+  ["Privacy Film", "Guard"],
+  ["Again", "Second"],
+];
 export const OBJECTIVES = { click: 1, purchase: 3, revenue: 0, diversity: 0.3, novelty: 0.1 };
 
 /** The shop as it is when the server starts. */
@@ -18,12 +44,25 @@ export function openShop() {
     const id = `i${String(i).padStart(5, "0")}`;
     const price = Math.round(PRICES[c] * Math.exp(0.3 * normal(next)));
     const title = `${brand} ${MODELS[c][Math.floor(next() * 2)]} ${1 + Math.floor(next() * 14)}`;
-    items.set(id, { id, available: next() > 0.03, source: "model", attributes: { title, category: CATEGORIES[c], price, brand, launch_age: Math.floor(next() * 900) } });
+    items.set(id, {
+      id,
+      available: next() > 0.03,
+      source: "model",
+      attributes: { title, category: CATEGORIES[c], price, brand, launch_age: Math.floor(next() * 900) },
+    });
   }
   const users = new Map();
   for (let i = 0; i < 1200; i += 1) {
     const id = `u${String(i).padStart(5, "0")}`;
-    users.set(id, { id, source: "model", attributes: { age: ["18-24", "25-34", "35-44", "45+"][Math.floor(next() * 4)], city_tier: String(1 + Math.floor(next() * 4)), budget: ["low", "mid", "high"][Math.floor(next() * 3)] } });
+    users.set(id, {
+      id,
+      source: "model",
+      attributes: {
+        age: ["18-24", "25-34", "35-44", "45+"][Math.floor(next() * 4)],
+        city_tier: String(1 + Math.floor(next() * 4)),
+        budget: ["low", "mid", "high"][Math.floor(next() * 3)],
+      },
+    });
   }
   return { items, users, events: new Set() };
 }
@@ -59,8 +98,16 @@ export function filterOf(text) {
     if (!match) throw new Error(`expected a condition such as \`price <= 3000\`, got \`${part.trim()}\``);
     const [, column, sign, word, number] = match;
     const value = word ?? Number(number);
-    if (!["title", "category", "price", "brand", "launch_age"].includes(column)) throw new Error(`expected a column of the catalogue, got \`${column}\``);
-    const signs = { "=": (a) => a === value, "!=": (a) => a !== value, "<": (a) => a < value, ">": (a) => a > value, "<=": (a) => a <= value, ">=": (a) => a >= value };
+    if (!["title", "category", "price", "brand", "launch_age"].includes(column))
+      throw new Error(`expected a column of the catalogue, got \`${column}\``);
+    const signs = {
+      "=": (a) => a === value,
+      "!=": (a) => a !== value,
+      "<": (a) => a < value,
+      ">": (a) => a > value,
+      "<=": (a) => a <= value,
+      ">=": (a) => a >= value,
+    };
     return (attributes) => signs[sign](attributes[column]);
   });
   return (attributes) => tests.every((test) => test(attributes));
@@ -75,13 +122,24 @@ export function recommend(shop, { user, k = 10, objectives, explore = 0, filter,
   const out = new Set(exclude);
   const wanted = wishes.mix.map((p) => (1 - explore) * p + explore / CATEGORIES.length);
   const wantedNew = (1 - explore) * wishes.novelty + explore;
-  const pool = [...shop.items.values()].filter((item) => item.available && !item.deleted && !out.has(item.id) && pass(item.attributes)).map((item) => scoresOf(user, item, wishes));
+  const pool = [...shop.items.values()]
+    .filter((item) => item.available && !out.has(item.id) && pass(item.attributes))
+    .map((item) => scoresOf(user, item, wishes));
   for (const s of pool) {
-    s.parts = { click: w.click * s.click, purchase: w.purchase * s.click * s.purchase, revenue: w.revenue * s.click * s.purchase * (s.item.attributes.price ?? 0), bonus: 0 };
+    s.parts = {
+      click: w.click * s.click,
+      purchase: w.purchase * s.click * s.purchase,
+      revenue: w.revenue * s.click * s.purchase * (s.item.attributes.price ?? 0),
+      bonus: 0,
+    };
     s.own = s.parts.click + s.parts.purchase + s.parts.revenue;
   }
   pool.sort((a, b) => b.own - a.own || (a.item.id < b.item.id ? -1 : 1));
-  const kl = (counts, n) => wanted.reduce((sum, p, c) => sum + p * Math.log(p / (0.9 * (counts[c] / Math.max(1, n)) + 0.1 / CATEGORIES.length)), 0);
+  const kl = (counts, n) =>
+    wanted.reduce(
+      (sum, p, c) => sum + p * Math.log(p / (0.9 * (counts[c] / Math.max(1, n)) + 0.1 / CATEGORIES.length)),
+      0,
+    );
   const counts = CATEGORIES.map(() => 0);
   let [fresh, list] = [0, []];
   while (list.length < k && list.length < pool.length) {
@@ -108,7 +166,16 @@ export function recommend(shop, { user, k = 10, objectives, explore = 0, filter,
     const { title, category, price } = s.item.attributes;
     const reasons = { moved_by: null, displaced: displaced?.item.id ?? null };
     if (displaced?.item.attributes.title) reasons.displaced_title = displaced.item.attributes.title;
-    return { item_id: s.item.id, ...(title ? { title } : {}), ...(category ? { category } : {}), ...(typeof price === "number" ? { price } : {}), score: s.own, heads: { click: s.click, purchase: s.purchase }, contributions: s.parts, reasons };
+    return {
+      item_id: s.item.id,
+      ...(title ? { title } : {}),
+      ...(category ? { category } : {}),
+      ...(typeof price === "number" ? { price } : {}),
+      score: s.own,
+      heads: { click: s.click, purchase: s.purchase },
+      contributions: s.parts,
+      reasons,
+    };
   });
   const n = Math.max(1, list.length);
   const shares = counts.map((x) => x / n).filter(Boolean);
@@ -141,6 +208,11 @@ export function recentOf(shop, user) {
     const item = all[Math.floor(next() * all.length)];
     time -= Math.floor(60 + next() * 9000);
     const roll = next();
-    return { type: roll < 0.72 ? "impression" : roll < 0.93 ? "click" : roll < 0.97 ? "cart" : "purchase", item: item.id, ...(item.attributes.title ? { title: item.attributes.title } : {}), timestamp: time };
+    return {
+      type: roll < 0.72 ? "impression" : roll < 0.93 ? "click" : roll < 0.97 ? "cart" : "purchase",
+      item: item.id,
+      ...(item.attributes.title ? { title: item.attributes.title } : {}),
+      timestamp: time,
+    };
   });
 }

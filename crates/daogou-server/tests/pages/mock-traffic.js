@@ -16,10 +16,19 @@ function point(t, seconds, share, lift = 1) {
   const purchases = Math.max(0, Math.round(clicks * 0.108 * (1 + 0.3 * normal(next))));
   const busy = next() < 0.01;
   return {
-    t, requests, errors: next() < 0.004 ? 1 : 0, rejected: busy ? Math.round(4 * share) : 0,
-    p50_ms: 3.4 + 0.2 * normal(next), p99_ms: (busy ? 19 : 9.2) + 0.9 * Math.abs(normal(next)),
-    impressions, clicks, purchases, ctr: impressions ? clicks / impressions : null, cvr: clicks ? purchases / clicks : null,
-    entropy: 1.94 + 0.02 * normal(next), novelty: 0.58 + 0.015 * normal(next),
+    t,
+    requests,
+    errors: next() < 0.004 ? 1 : 0,
+    rejected: busy ? Math.round(4 * share) : 0,
+    p50_ms: 3.4 + 0.2 * normal(next),
+    p99_ms: (busy ? 19 : 9.2) + 0.9 * Math.abs(normal(next)),
+    impressions,
+    clicks,
+    purchases,
+    ctr: impressions ? clicks / impressions : null,
+    cvr: clicks ? purchases / clicks : null,
+    entropy: 1.94 + 0.02 * normal(next),
+    novelty: 0.58 + 0.015 * normal(next),
   };
 }
 
@@ -41,9 +50,16 @@ export function openTraffic(experiments) {
   const now = Math.floor(Date.now() / 1000 / STEP) * STEP;
   for (let t = now - 3600; t < now; t += STEP) record(t, STEP);
   const tail = (series, minutes) => series.slice(-Math.ceil((minutes * 60) / STEP));
-  const all = (group, minutes) => Object.fromEntries(Object.entries(group).map(([name, series]) => [name, tail(series, minutes)]));
+  const all = (group, minutes) =>
+    Object.fromEntries(Object.entries(group).map(([name, series]) => [name, tail(series, minutes)]));
   return {
-    stats: (minutes) => ({ step_s: STEP, start: tail(totals, minutes)[0]?.t ?? now, totals: tail(totals, minutes), arms: all(arms, minutes), presets: all(presets, minutes) }),
+    stats: (minutes) => ({
+      step_s: STEP,
+      start: tail(totals, minutes)[0]?.t ?? now,
+      totals: tail(totals, minutes),
+      arms: all(arms, minutes),
+      presets: all(presets, minutes),
+    }),
     advance: () => {
       const t = Math.floor(Date.now() / 1000 / STEP) * STEP;
       if (totals.at(-1).t < t) record(t, STEP);
@@ -53,8 +69,14 @@ export function openTraffic(experiments) {
       const t = Math.floor(Date.now() / 1000);
       const running = [...experiments.values()].find((own) => own.state === "running");
       const own = {};
-      for (const [i, arm] of (running?.arms ?? []).entries()) own[`${running.name}/${arm.name}`] = point(t, 1, arm.share, 1 + 0.12 * i);
-      return { step_s: 1, totals: point(t, 1, 1), arms: own, presets: { balanced: point(t, 1, 0.7), fresh: { ...point(t, 1, 0.3, 0.95), entropy: 2.12, novelty: 0.71 } } };
+      for (const [i, arm] of (running?.arms ?? []).entries())
+        own[`${running.name}/${arm.name}`] = point(t, 1, arm.share, 1 + 0.12 * i);
+      return {
+        step_s: 1,
+        totals: point(t, 1, 1),
+        arms: own,
+        presets: { balanced: point(t, 1, 0.7), fresh: { ...point(t, 1, 0.3, 0.95), entropy: 2.12, novelty: 0.71 } },
+      };
     },
   };
 }
@@ -71,14 +93,45 @@ export function resultsOf(experiment) {
     const impressions = requests * 10;
     const clicks = Math.round(requests * 0.62 * (1 + 0.08 * i));
     const purchases = Math.round(clicks * 0.108);
-    return { name: arm.name, share: arm.share, preset: arm.preset ?? null, users: Math.round(requests / 2.4), requests, impressions, clicks, purchases, revenue: purchases * 2400, ctr: impressions ? clicks / impressions : null, cvr: clicks ? purchases / clicks : null, mean, entropy: 1.94 + 0.1 * i, novelty: 0.58 + 0.05 * i };
+    return {
+      name: arm.name,
+      share: arm.share,
+      preset: arm.preset ?? null,
+      users: Math.round(requests / 2.4),
+      requests,
+      impressions,
+      clicks,
+      purchases,
+      revenue: purchases * 2400,
+      ctr: impressions ? clicks / impressions : null,
+      cvr: clicks ? purchases / clicks : null,
+      mean,
+      entropy: 1.94 + 0.1 * i,
+      novelty: 0.58 + 0.05 * i,
+    };
   });
   const [reference, ...others] = arms;
   const comparisons = others.map((arm) => {
     const difference = arm.mean - reference.mean;
     const half = 3.4 * base * Math.sqrt(1 / Math.max(2, arm.requests) + 1 / Math.max(2, reference.requests));
     const interval = [difference - half, difference + half];
-    return { arm: arm.name, against: reference.name, difference, interval, relative: difference / reference.mean, verdict: interval[0] > 0 ? "better" : interval[1] < 0 ? "worse" : "no_difference_yet" };
+    return {
+      arm: arm.name,
+      against: reference.name,
+      difference,
+      interval,
+      relative: difference / reference.mean,
+      verdict: interval[0] > 0 ? "better" : interval[1] < 0 ? "worse" : "no_difference_yet",
+    };
   });
-  return { name: experiment.name, state: experiment.state, started: experiment.started, stopped: experiment.stopped ?? null, metric: experiment.metric, alpha: experiment.alpha, arms, comparisons };
+  return {
+    name: experiment.name,
+    state: experiment.state,
+    started: experiment.started,
+    stopped: experiment.stopped ?? null,
+    metric: experiment.metric,
+    alpha: experiment.alpha,
+    arms,
+    comparisons,
+  };
 }

@@ -14,8 +14,14 @@ import { CATEGORIES, OBJECTIVES, filterOf, openShop, recentOf, recommend } from 
 import { openTraffic, resultsOf } from "./mock-traffic.js";
 
 const PAGES = join(dirname(fileURLToPath(import.meta.url)), "../../pages");
-export const POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-const TYPES = { ".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml" };
+export const POLICY =
+  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const TYPES = {
+  ".html": "text/html; charset=utf-8",
+  ".css": "text/css; charset=utf-8",
+  ".js": "text/javascript; charset=utf-8",
+  ".svg": "image/svg+xml",
+};
 const KEYS = { "read-key": "read", "write-key": "write", "admin-key": "admin" };
 const RANK = { read: 0, write: 1, admin: 2 };
 const METRICS = ["clicks_per_request", "purchases_per_request", "revenue_per_request"];
@@ -46,13 +52,57 @@ export async function start(port = 0) {
 function open() {
   const experiments = new Map();
   const now = Math.floor(Date.now() / 1000);
-  experiments.set("winter", { name: "winter", state: "stopped", started: now - 864_000, stopped: now - 500_000, metric: "clicks_per_request", alpha: 0.05, lift: -0.05, arms: [{ name: "A", share: 0.5, preset: "balanced" }, { name: "B", share: 0.5, preset: "fresh" }] });
-  experiments.set("spring", { name: "spring", state: "running", started: now - 3 * 3600, metric: "clicks_per_request", alpha: 0.05, lift: 0.03, arms: [{ name: "A", share: 0.5, preset: "balanced" }, { name: "B", share: 0.3, preset: "fresh" }, { name: "C", share: 0.2, objectives: { click: 1, purchase: 12 } }] });
+  experiments.set("winter", {
+    name: "winter",
+    state: "stopped",
+    started: now - 864_000,
+    stopped: now - 500_000,
+    metric: "clicks_per_request",
+    alpha: 0.05,
+    lift: -0.05,
+    arms: [
+      { name: "A", share: 0.5, preset: "balanced" },
+      { name: "B", share: 0.5, preset: "fresh" },
+    ],
+  });
+  experiments.set("spring", {
+    name: "spring",
+    state: "running",
+    started: now - 3 * 3600,
+    metric: "clicks_per_request",
+    alpha: 0.05,
+    lift: 0.03,
+    arms: [
+      { name: "A", share: 0.5, preset: "balanced" },
+      { name: "B", share: 0.3, preset: "fresh" },
+      { name: "C", share: 0.2, objectives: { click: 1, purchase: 12 } },
+    ],
+  });
   const presets = new Map([
     ["balanced", { name: "balanced", objectives: OBJECTIVES, explore: 0, source: "configuration" }],
-    ["fresh", { name: "fresh", objectives: { click: 1, purchase: 3, revenue: 0, diversity: 0.5, novelty: 1.5 }, explore: 0.2, source: "run" }],
+    [
+      "fresh",
+      {
+        name: "fresh",
+        objectives: { click: 1, purchase: 3, revenue: 0, diversity: 0.5, novelty: 1.5 },
+        explore: 0.2,
+        source: "run",
+      },
+    ],
   ]);
-  return { shop: openShop(), runs: openRuns(), presets, experiments, traffic: openTraffic(experiments), job: null, training: null, streams: new Set(), auth: false, failures: [], requests: 0 };
+  return {
+    shop: openShop(),
+    runs: openRuns(),
+    presets,
+    experiments,
+    traffic: openTraffic(experiments),
+    job: null,
+    training: null,
+    streams: new Set(),
+    auth: false,
+    failures: [],
+    requests: 0,
+  };
 }
 
 function tick(state) {
@@ -69,7 +119,8 @@ async function handle(state, request, response) {
   try {
     if (request.method === "GET" && (await page(url.pathname, response))) return;
     const text = await body(request);
-    if (url.pathname.startsWith("/mock/")) return json(response, 200, control(state, url.pathname.slice(6), text ? JSON.parse(text) : {}));
+    if (url.pathname.startsWith("/mock/"))
+      return json(response, 200, control(state, url.pathname.slice(6), text ? JSON.parse(text) : {}));
     const failure = state.failures.find((own) => url.pathname.startsWith(own.path) && own.times > 0);
     if (failure) {
       failure.times -= 1;
@@ -94,18 +145,35 @@ async function handle(state, request, response) {
   } catch (error) {
     if (!(error instanceof Problem)) console.error(error);
     const status = error.status ?? 500;
-    json(response, status, { title: `status ${status}`, status, detail: error.message, ...(error.key ? { key: error.key } : {}), ...(error.hint ? { hint: error.hint } : {}) }, "application/problem+json");
+    json(
+      response,
+      status,
+      {
+        title: `status ${status}`,
+        status,
+        detail: error.message,
+        ...(error.key ? { key: error.key } : {}),
+        ...(error.hint ? { hint: error.hint } : {}),
+      },
+      "application/problem+json",
+    );
   }
 }
 
 async function page(path, response) {
-  const name = path === "/" ? "index.html" : path === "/docs" ? "docs.html" : path.startsWith("/assets/") ? path.slice(8) : null;
+  const name =
+    path === "/" ? "index.html" : path === "/docs" ? "docs.html" : path.startsWith("/assets/") ? path.slice(8) : null;
   if (!name) return false;
   const file = normalize(join(PAGES, name));
   if (!file.startsWith(PAGES)) return false;
   try {
     const content = await readFile(file);
-    response.writeHead(200, { "Content-Type": TYPES[extname(file)] ?? "application/octet-stream", "Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache" });
+    response.writeHead(200, {
+      "Content-Type": TYPES[extname(file)] ?? "application/octet-stream",
+      "Content-Security-Policy": POLICY,
+      "X-Content-Type-Options": "nosniff",
+      "Cache-Control": "no-cache",
+    });
     response.end(content);
     return true;
   } catch {
@@ -129,7 +197,10 @@ function roleOf(state, request) {
   if (!state.auth) return "admin";
   const key = request.headers["x-api-key"] ?? request.headers.authorization?.replace(/^Bearer /, "");
   const role = KEYS[key];
-  if (!role) throw new Problem(401, key ? "expected a known API key, got another" : "expected an API key, got none", { hint: "send `X-API-Key`" });
+  if (!role)
+    throw new Problem(401, key ? "expected a known API key, got another" : "expected an API key, got none", {
+      hint: "send `X-API-Key`",
+    });
   return role;
 }
 
@@ -165,16 +236,21 @@ function route(state, method, path, query, sent, needs) {
 }
 
 const within = (value, low, high, what) => {
-  if (typeof value !== "number" || !(value >= low && value <= high)) throw new Problem(422, `expected a number from ${low} to ${high}, got ${JSON.stringify(value)}`, { key: what });
+  if (typeof value !== "number" || !(value >= low && value <= high))
+    throw new Problem(422, `expected a number from ${low} to ${high}, got ${JSON.stringify(value)}`, { key: what });
 };
 
 function list({ state, sent }) {
   if (!sent?.user) throw new Problem(422, "expected the id of a user, got nothing", { key: "user" });
-  if (sent.objectives && sent.preset) throw new Problem(422, "expected one of objectives and preset, got both", { key: "preset" });
+  if (sent.objectives && sent.preset)
+    throw new Problem(422, "expected one of objectives and preset, got both", { key: "preset" });
   within(sent.k ?? 10, 1, 100, "k");
   within(sent.explore ?? 0, 0, 1, "explore");
   for (const [name, weight] of Object.entries(sent.objectives ?? {})) {
-    if (!(name in OBJECTIVES)) throw new Problem(422, `expected one of ${Object.keys(OBJECTIVES).join(", ")}, got \`${name}\``, { key: `objectives.${name}` });
+    if (!(name in OBJECTIVES))
+      throw new Problem(422, `expected one of ${Object.keys(OBJECTIVES).join(", ")}, got \`${name}\``, {
+        key: `objectives.${name}`,
+      });
     within(weight, 0, 1e6, `objectives.${name}`);
   }
   try {
@@ -183,14 +259,34 @@ function list({ state, sent }) {
     throw new Problem(422, error.message, { key: "filter", hint: 'for example `category = "case" and price <= 300`' });
   }
   const preset = sent.preset ? state.presets.get(sent.preset) : null;
-  if (sent.preset && !preset) throw new Problem(422, `expected a known preset, got \`${sent.preset}\``, { key: "preset" });
-  const wish = { ...sent, objectives: sent.objectives ?? preset?.objectives ?? OBJECTIVES, explore: sent.explore ?? preset?.explore ?? 0 };
+  if (sent.preset && !preset)
+    throw new Problem(422, `expected a known preset, got \`${sent.preset}\``, { key: "preset" });
+  const wish = {
+    ...sent,
+    objectives: sent.objectives ?? preset?.objectives ?? OBJECTIVES,
+    explore: sent.explore ?? preset?.explore ?? 0,
+  };
   state.requests += 1;
-  return { ...recommend(state.shop, wish), model: state.runs.serving, preset: sent.preset ?? null, experiment: null, request: `mock-${state.requests}`, timings: { queue_us: 12, score_us: 2100, list_us: 840, total_us: 3050 } };
+  return {
+    ...recommend(state.shop, wish),
+    model: state.runs.serving,
+    preset: sent.preset ?? null,
+    experiment: null,
+    request: `mock-${state.requests}`,
+    timings: { queue_us: 12, score_us: 2100, list_us: 840, total_us: 3050 },
+  };
 }
 
 function modelsOf({ runs }) {
-  const models = [...runs.models.values()].map((own) => ({ name: own.name, state: own.state, kind: own.kind, created: own.created, program_version: "0.1.0", metrics: metricsOf(own.evaluation), ...(own.problem ? { problem: own.problem } : {}) }));
+  const models = [...runs.models.values()].map((own) => ({
+    name: own.name,
+    state: own.state,
+    kind: own.kind,
+    created: own.created,
+    program_version: "0.1.0",
+    metrics: metricsOf(own.evaluation),
+    ...(own.problem ? { problem: own.problem } : {}),
+  }));
   return { serving: runs.serving, previous: runs.previous, models };
 }
 
@@ -215,10 +311,25 @@ function serve(state, name) {
 
 /** Background work: some seconds of pretending, told step by step. */
 function work(state, kind, finish, name) {
-  if (state.job?.state === "running") throw new Problem(409, "expected no work in progress, got one that runs", { hint: "cancel it first" });
-  const phases = kind === "train" ? ["reading", "training", "training", "training", "training", "evaluating"] : ["evaluating", "evaluating", "evaluating"];
+  if (state.job?.state === "running")
+    throw new Problem(409, "expected no work in progress, got one that runs", { hint: "cancel it first" });
+  const phases =
+    kind === "train"
+      ? ["reading", "training", "training", "training", "training", "evaluating"]
+      : ["evaluating", "evaluating", "evaluating"];
   const run = kind === "train" ? trained(name, 1.15) : null;
-  state.job = { id: `job-${Date.now()}`, kind, state: "running", phase: phases[0], progress: 0, rounds: [], detail: "", started: Math.floor(Date.now() / 1000), finished: null, result: null };
+  state.job = {
+    id: `job-${Date.now()}`,
+    kind,
+    state: "running",
+    phase: phases[0],
+    progress: 0,
+    rounds: [],
+    detail: "",
+    started: Math.floor(Date.now() / 1000),
+    finished: null,
+    result: null,
+  };
   let n = 0;
   tell(state, "job", state.job);
   state.training = setInterval(() => {
@@ -247,21 +358,41 @@ const pageOf = (all, query) => {
 function items({ state, query }) {
   const text = (query.get("query") ?? "").toLowerCase();
   const category = query.get("category");
-  const all = [...state.shop.items.values()].filter((item) => !item.deleted && (!category || item.attributes.category === category) && (!text || item.id.toLowerCase().includes(text) || String(item.attributes.title ?? "").toLowerCase().includes(text)));
-  return { total: all.length, items: pageOf(all, query).map(({ id, available, source, attributes }) => ({ id, title: attributes.title, category: attributes.category, price: attributes.price, available, source })) };
+  const all = [...state.shop.items.values()].filter(
+    (item) =>
+      (!category || item.attributes.category === category) &&
+      (!text ||
+        item.id.toLowerCase().includes(text) ||
+        String(item.attributes.title ?? "")
+          .toLowerCase()
+          .includes(text)),
+  );
+  return {
+    total: all.length,
+    items: pageOf(all, query).map(({ id, available, source, attributes }) => ({
+      id,
+      title: attributes.title,
+      category: attributes.category,
+      price: attributes.price,
+      available,
+      source,
+    })),
+  };
 }
 
 const item = (state, id) => {
   const own = state.shop.items.get(id);
-  if (!own || own.deleted) throw new Problem(404, `expected a known item, got \`${id}\``);
+  if (!own) throw new Problem(404, `expected a known item, got \`${id}\``);
   return own;
 };
 
 function checkAttributes(attributes) {
-  if (attributes && "price" in attributes && attributes.price !== null && typeof attributes.price !== "number") throw new Problem(422, `expected a number, got ${JSON.stringify(attributes.price)}`, { key: "attributes.price" });
+  if (attributes && "price" in attributes && attributes.price !== null && typeof attributes.price !== "number")
+    throw new Problem(422, `expected a number, got ${JSON.stringify(attributes.price)}`, { key: "attributes.price" });
 }
 
-const merged = (old, changes) => Object.fromEntries(Object.entries({ ...old, ...changes }).filter(([, value]) => value !== null));
+const merged = (old, changes) =>
+  Object.fromEntries(Object.entries({ ...old, ...changes }).filter(([, value]) => value !== null));
 
 const user = (state, id) => {
   const own = state.shop.users.get(id);
@@ -281,13 +412,37 @@ const changed = (state, event, answer = {}) => {
 };
 
 const ROUTES = {
-  "GET me": ({ state, needs }) => ({ role: ["admin", "write", "read"].find((role) => { try { needs(role); return true; } catch { return false; } }), auth: state.auth, version: "0.1.0" }),
+  "GET me": ({ state, needs }) => ({
+    role: ["admin", "write", "read"].find((role) => {
+      try {
+        needs(role);
+        return true;
+      } catch {
+        return false;
+      }
+    }),
+    auth: state.auth,
+    version: "0.1.0",
+  }),
   "POST recommend": list,
-  "GET objectives": () => ({ objectives: Object.entries(OBJECTIVES).map(([name, weight]) => ({ name, weight, available: true })), k: 8, explore: 0, builders: ["auto", "greedy", "greedy_swap", "top_k", "mmr", "dpp"], context: [{ name: "hour", values: Array.from({ length: 24 }, (_, i) => String(i)) }, { name: "channel", values: null }], categories: CATEGORIES }),
+  "GET objectives": () => ({
+    objectives: Object.entries(OBJECTIVES).map(([name, weight]) => ({ name, weight, available: true })),
+    k: 8,
+    explore: 0,
+    builders: ["auto", "greedy", "greedy_swap", "top_k", "mmr", "dpp"],
+    context: [
+      { name: "hour", values: Array.from({ length: 24 }, (_, i) => String(i)) },
+      { name: "channel", values: null },
+    ],
+    categories: CATEGORIES,
+  }),
   "GET presets": ({ state }) => ({ presets: [...state.presets.values()] }),
   "PUT presets/*": ({ state, id, sent, needs }) => {
     needs("write");
-    if (!/^[\w.-]+$/.test(id)) throw new Problem(422, `expected a name of letters, digits, \`-\`, \`_\` and \`.\`, got \`${id}\``, { key: "name" });
+    if (!/^[\w.-]+$/.test(id))
+      throw new Problem(422, `expected a name of letters, digits, \`-\`, \`_\` and \`.\`, got \`${id}\``, {
+        key: "name",
+      });
     state.presets.set(id, { name: id, objectives: sent.objectives, explore: sent.explore ?? 0, source: "store" });
     return changed(state, "presets", state.presets.get(id));
   },
@@ -299,7 +454,21 @@ const ROUTES = {
   "GET models": ({ state }) => modelsOf(state),
   "GET models/*": ({ state, id }) => {
     const own = model(state, id);
-    return { name: own.name, state: own.state, config: own.config ?? {}, manifest: { created_at: new Date(own.created * 1000).toISOString(), seed: 1, data_fingerprint: "67645f890ffee8b0", program_version: "0.1.0" }, history: own.history ?? [], evaluation: own.evaluation ?? null, experts: own.experts ?? null };
+    return {
+      name: own.name,
+      state: own.state,
+      config: own.config ?? {},
+      manifest: {
+        created_at: new Date(own.created * 1000).toISOString(),
+        seed: 1,
+        data_fingerprint: "67645f890ffee8b0",
+        program_version: "0.1.0",
+      },
+      tasks: (own.config?.task ?? []).map((task) => task.name),
+      history: own.history ?? [],
+      evaluation: own.evaluation ?? null,
+      experts: own.experts ?? null,
+    };
   },
   "POST models/*/load": ({ state, id, needs }) => {
     needs("admin");
@@ -316,7 +485,8 @@ const ROUTES = {
   },
   "GET models/*/trade-offs": ({ state, id }) => {
     const own = model(state, id);
-    if (!own.tradeOffs) throw new Problem(404, `\`${id}\` has no trade-offs`, { hint: "POST the same path to compute them" });
+    if (!own.tradeOffs)
+      throw new Problem(404, `\`${id}\` has no trade-offs`, { hint: "POST the same path to compute them" });
     return own.tradeOffs;
   },
   "POST models/*/trade-offs": ({ state, id, needs }) => {
@@ -331,15 +501,26 @@ const ROUTES = {
   "POST train": ({ state, sent, needs }) => {
     needs("admin");
     const name = sent?.name || `trained-${state.runs.models.size}`;
-    if (state.runs.models.has(name)) throw new Problem(409, `expected a new name, got \`${name}\`, which exists`, { key: "name" });
-    return work(state, "train", (run) => {
-      const champion = metricsOf(state.runs.models.get(state.runs.serving).evaluation);
-      state.runs.models.set(name, run);
-      const promoted = sent?.promote !== "never";
-      if (promoted) serve(state, name);
-      else tell(state, "models", modelsOf(state));
-      return { champion, challenger: metricsOf(run.evaluation), promoted, why: promoted ? "not worse on any task: click logloss 0.1871 against 0.1884" : "asked never to promote" };
-    }, name);
+    if (state.runs.models.has(name))
+      throw new Problem(409, `expected a new name, got \`${name}\`, which exists`, { key: "name" });
+    return work(
+      state,
+      "train",
+      (run) => {
+        const champion = metricsOf(state.runs.models.get(state.runs.serving).evaluation);
+        state.runs.models.set(name, run);
+        const promoted = sent?.promote !== "never";
+        if (promoted) serve(state, name);
+        else tell(state, "models", modelsOf(state));
+        return {
+          champion,
+          challenger: metricsOf(run.evaluation),
+          promoted,
+          why: promoted ? "not worse on any task: click logloss 0.1871 against 0.1884" : "asked never to promote",
+        };
+      },
+      name,
+    );
   },
   "DELETE train": ({ state, needs }) => {
     needs("admin");
@@ -354,13 +535,25 @@ const ROUTES = {
   "PUT experiments/*": ({ state, id, sent, needs }) => {
     needs("admin");
     const running = [...state.experiments.values()].find((own) => own.state === "running");
-    if (running) throw new Problem(409, `expected no experiment in progress, got \`${running.name}\``, { hint: "stop it first" });
-    if (state.experiments.has(id)) throw new Problem(409, `expected a new name, got \`${id}\`, which exists`, { key: "name" });
-    if (!METRICS.includes(sent.metric)) throw new Problem(422, `expected one of ${METRICS.join(", ")}`, { key: "metric" });
-    if (!Array.isArray(sent.arms) || sent.arms.length < 2) throw new Problem(422, "expected at least 2 arms", { key: "arms" });
+    if (running)
+      throw new Problem(409, `expected no experiment in progress, got \`${running.name}\``, { hint: "stop it first" });
+    if (state.experiments.has(id))
+      throw new Problem(409, `expected a new name, got \`${id}\`, which exists`, { key: "name" });
+    if (!METRICS.includes(sent.metric))
+      throw new Problem(422, `expected one of ${METRICS.join(", ")}`, { key: "metric" });
+    if (!Array.isArray(sent.arms) || sent.arms.length < 2)
+      throw new Problem(422, "expected at least 2 arms", { key: "arms" });
     const sum = sent.arms.reduce((total, arm) => total + arm.share, 0);
-    if (!(sum <= 1 + 1e-9)) throw new Problem(422, `expected shares that sum to at most 1, got ${sum}`, { key: "arms" });
-    state.experiments.set(id, { name: id, state: "running", started: Math.floor(Date.now() / 1000), metric: sent.metric, alpha: sent.alpha, arms: sent.arms });
+    if (!(sum <= 1 + 1e-9))
+      throw new Problem(422, `expected shares that sum to at most 1, got ${sum}`, { key: "arms" });
+    state.experiments.set(id, {
+      name: id,
+      state: "running",
+      started: Math.floor(Date.now() / 1000),
+      metric: sent.metric,
+      alpha: sent.alpha,
+      arms: sent.arms,
+    });
     return changed(state, "experiments", resultsOf(state.experiments.get(id)));
   },
   "POST experiments/*/stop": ({ state, id, needs }) => {
@@ -382,7 +575,12 @@ const ROUTES = {
   "PUT items/*": ({ state, id, sent, needs }) => {
     needs("write");
     checkAttributes(sent.attributes);
-    state.shop.items.set(id, { id, available: sent.available ?? true, attributes: sent.attributes ?? {}, source: "store" });
+    state.shop.items.set(id, {
+      id,
+      available: sent.available ?? true,
+      attributes: sent.attributes ?? {},
+      source: "store",
+    });
     return changed(state, "items", { ...state.shop.items.get(id) });
   },
   "PATCH items/*": ({ state, id, sent, needs }) => {
@@ -395,8 +593,8 @@ const ROUTES = {
   },
   "DELETE items/*": ({ state, id, needs }) => {
     needs("write");
-    item(state, id).deleted = true;
-    return changed(state, "items");
+    item(state, id).available = false;
+    return changed(state, "items", item(state, id));
   },
   "GET users": ({ state, query }) => {
     const text = (query.get("query") ?? "").toLowerCase();
