@@ -35,7 +35,8 @@ export function speak(code) {
 }
 
 /**
- * A text: `t("lists.entered", { place })`. `{name}` stands for a value; where a count bends words, the entry is a function.
+ * A text: `t("lists.entered", { place })`. `{name}` stands for a value; where a count bends words, the entry is a
+ * function.
  */
 export function t(key, values = {}) {
   const entry = WORDS[current][key];

@@ -539,7 +539,7 @@ export const en = {
   "docs.oneof": "One of:",
   "docs.try": "Try it",
   "docs.send": "Send",
-  "docs.real": "This really changes the server.",
+  "docs.real": "This is sent to the server for real.",
   "docs.missing": "{name} is required.",
   "docs.stream": "A stream of events; it was closed again.",
 };

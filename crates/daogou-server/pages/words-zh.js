@@ -527,7 +527,7 @@ export const zh = {
   "docs.oneof": "以下之一：",
   "docs.try": "试一试",
   "docs.send": "发送",
-  "docs.real": "这会真正改变服务器。",
+  "docs.real": "请求会真正发送到服务器。",
   "docs.missing": "{name} 必填。",
   "docs.stream": "事件流；已再次关闭。",
 };
