@@ -1,7 +1,7 @@
 // Asking the server. What it refuses becomes a `Refused` with the sentence it gave; what may pass is tried again.
 
 import { askForKey } from "./key.js";
-import { t } from "./language.js";
+import { sentence, t } from "./language.js";
 import { backoff, isOver, pause, waitsFor } from "./trouble.js";
 
 /** An answer that is a refusal: an `application/problem+json`. */
@@ -55,7 +55,10 @@ function keep(value) {
 
 let asking = null;
 
-/** Asks the person for a key; one question at a time. False where there is none to be had. `used` is the one refused. */
+/**
+ * Asks the person for a key; one question at a time. False where there is none to be had. `used` is the one
+ * refused.
+ */
 export async function obtainKey(used) {
   if (used !== key && key) return true; // Somebody gave another one meanwhile.
   asking ??= askForKey(Boolean(used)).finally(() => {
@@ -112,7 +115,12 @@ async function once(method, path, body, signal) {
   if (body !== undefined) headers["Content-Type"] = "application/json";
   let response;
   try {
-    response = await fetch(path, { method, headers, signal, body: body === undefined ? undefined : JSON.stringify(body) });
+    response = await fetch(path, {
+      method,
+      headers,
+      signal,
+      body: body === undefined ? undefined : JSON.stringify(body),
+    });
   } catch (error) {
     if (isAbort(error)) throw error;
     throw new Unreachable(t("error.offline"));
@@ -137,11 +145,16 @@ export async function refusal(response) {
 /** An error in the words of the page, with the server's own sentence. */
 export function inWords(error) {
   if (!(error instanceof Refused)) return error.message;
-  const own = { 401: "error.key", 403: "error.role", 404: "error.missing", 409: "error.conflict", 413: "error.large", 429: "error.busy", 503: "error.unavailable" };
-  const parts = [];
-  if (error.status in own) parts.push(t(own[error.status]));
-  if (error.key) parts.push(`${error.key}: ${error.message}`);
-  else parts.push(error.message);
-  if (error.hint) parts.push(error.hint);
-  return parts.join(" ");
+  const own = {
+    401: "error.key",
+    403: "error.role",
+    404: "error.missing",
+    409: "error.conflict",
+    413: "error.large",
+    429: "error.busy",
+    503: "error.unavailable",
+  };
+  const said = error.key ? `${error.key}: ${error.message}` : error.message;
+  const parts = [error.status in own ? t(own[error.status]) : null, said, error.hint];
+  return parts.filter(Boolean).map(sentence).join(" ");
 }

@@ -47,7 +47,10 @@ async function open(first) {
   } catch (error) {
     if (isAbort(error) || signal.aborted) return;
     if (!(error instanceof Refused)) console.error(error);
-    show(body, broken(error, () => open(false)));
+    show(
+      body,
+      broken(error, () => open(false)),
+    );
   }
 }
 
@@ -60,8 +63,20 @@ function broken(error, retry) {
 async function aboutServer() {
   try {
     const [me, models] = await Promise.all([ask("GET", "/v1/me"), ask("GET", "/v1/models")]);
-    show(parts.serving, h("span", { class: "muted" }, t("serving.model")), " ", h("span", { class: "serving-name" }, models.serving ?? t("serving.none")));
-    add(parts.serving, h("span", { class: "muted role" }, me.auth ? t("serving.role", { role: t(`role.${me.role}`) }) : t("serving.open")));
+    show(
+      parts.serving,
+      h("span", { class: "muted" }, t("serving.model")),
+      " ",
+      h("span", { class: "serving-name" }, models.serving ?? t("serving.none")),
+    );
+    add(
+      parts.serving,
+      h(
+        "span",
+        { class: "muted role" },
+        me.auth ? t("serving.role", { role: t(`role.${me.role}`) }) : t("serving.open"),
+      ),
+    );
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
     show(parts.serving, h("span", { class: "muted" }, inWords(error)));

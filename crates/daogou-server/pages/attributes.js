@@ -1,5 +1,5 @@
-// The attributes of an item or a user as a form: one row each, text or number, more can be added. What comes out is what
-// changed, in the form of a merge: `null` takes an attribute away.
+// The attributes of an item or a user as a form: one row each, text or number, more can be added. What comes out is
+// what changed, in the form of a merge: `null` takes an attribute away.
 
 import { h, unique } from "./dom.js";
 import { t } from "./language.js";
@@ -11,12 +11,36 @@ export function attributesForm(attributes) {
   const put = (name, value, fresh) => {
     const [nameId, id] = [unique("attribute"), unique("value")];
     const isNumber = typeof value === "number";
-    const isText = typeof value === "string" || fresh;
-    const nameInput = fresh ? h("input", { id: nameId, type: "text", autocomplete: "off", spellcheck: "false", "aria-label": t("attributes.name") }) : null;
-    const input = h("input", { id, type: "text", inputmode: isNumber ? "decimal" : null, autocomplete: "off", value: isText ? (value ?? "") : JSON.stringify(value) });
+    const isText = typeof value === "string" || value === null || fresh;
+    const nameInput = fresh
+      ? h("input", {
+          id: nameId,
+          type: "text",
+          autocomplete: "off",
+          spellcheck: "false",
+          "aria-label": t("attributes.name"),
+        })
+      : null;
+    const input = h("input", {
+      id,
+      type: "text",
+      inputmode: isNumber ? "decimal" : null,
+      autocomplete: "off",
+      value: isText ? (value ?? "") : JSON.stringify(value),
+    });
     if (fresh) input.setAttribute("aria-label", t("attributes.value"));
-    const remove = h("button", { type: "button", class: "quiet", "aria-label": t("attributes.remove", { name: name ?? "" }) }, "×");
-    const element = h("div", { class: "attribute" }, fresh ? nameInput : h("label", { for: id }, h("bdi", {}, name)), input, remove);
+    const remove = h(
+      "button",
+      { type: "button", class: "quiet", "aria-label": t("attributes.remove", { name: name ?? "" }) },
+      "×",
+    );
+    const element = h(
+      "div",
+      { class: "attribute" },
+      fresh ? nameInput : h("label", { for: id }, h("bdi", {}, name)),
+      input,
+      remove,
+    );
     const row = { name, nameInput, input, value, isNumber, isText, fresh, element };
     remove.addEventListener("click", () => {
       rows.splice(rows.indexOf(row), 1);
@@ -39,7 +63,8 @@ export function attributesForm(attributes) {
       if (text.trim() === "" || !Number.isFinite(number)) throw new Error(t("attributes.number", { name, text }));
       return number;
     }
-    if (row.fresh) return /^-?\d+(\.\d+)?$/.test(text.trim()) ? Number(text) : text;
+    if (row.value === null && text === "") return null;
+    if (row.fresh || row.value === null) return /^-?\d+(\.\d+)?$/.test(text.trim()) ? Number(text) : text;
     if (row.isText) return text;
     try {
       return JSON.parse(text);

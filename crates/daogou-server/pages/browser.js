@@ -8,16 +8,52 @@ import { count } from "./numbers.js";
 const PAGE = 25;
 
 /**
- * `fetchPage(query, limit, offset)` gives a path, `pick(answer)` its rows, `row(entry, open)` a table row whose button calls
- * `open(id)`. `detail(id)` draws one entry; `extra` stands beside the search field.
+ * `fetchPage(query, limit, offset)` gives a path, `pick(answer)` its rows, `row(entry, open)` a table row whose
+ * button calls `open(id)`. `detail(id)` draws one entry; `extra` stands beside the search field.
  */
-export async function browse({ body, signal, label, hint, head, path, pick, row, detail, chosen, route, extra = [], create }) {
+export async function browse({
+  body,
+  signal,
+  label,
+  hint,
+  head,
+  path,
+  pick,
+  row,
+  detail,
+  chosen,
+  route,
+  extra = [],
+  create,
+}) {
   const id = unique("search");
   const input = h("input", { id, type: "search", autocomplete: "off", spellcheck: "false" });
   const found = h("p", { class: "small muted", role: "status", "aria-live": "polite" });
   const rows = h("tbody", {});
-  const table = h("div", { class: "wide", tabindex: "0", role: "region", "aria-label": label }, h("table", { class: "words fill" }, h("thead", {}, h("tr", {}, head.map((text) => h("th", { scope: "col" }, text)))), rows));
-  const empty = h("div", { class: "empty", hidden: true }, h("p", {}, t("browse.none")), h("p", { class: "muted" }, t("browse.none.next")));
+  const table = h(
+    "div",
+    { class: "wide", tabindex: "0", role: "region", "aria-label": label },
+    h(
+      "table",
+      { class: "words fill" },
+      h(
+        "thead",
+        {},
+        h(
+          "tr",
+          {},
+          head.map((text) => h("th", { scope: "col" }, text)),
+        ),
+      ),
+      rows,
+    ),
+  );
+  const empty = h(
+    "div",
+    { class: "empty", hidden: true },
+    h("p", {}, t("browse.none")),
+    h("p", { class: "muted" }, t("browse.none.next")),
+  );
   const before = h("button", { type: "button", class: "button small-button" }, t("browse.before"));
   const after = h("button", { type: "button", class: "button small-button" }, t("browse.after"));
   const side = h("div", { class: "detail" });
@@ -32,8 +68,16 @@ export async function browse({ body, signal, label, hint, head, path, pick, row,
       const answer = await ask("GET", path(input.value.trim(), PAGE, offset), { signal: mine.signal });
       if (mine !== asking) return;
       const entries = pick(answer);
-      show(rows, entries.map((entry) => row(entry, open)));
-      found.textContent = t("browse.found", { n: count(answer.total), total: answer.total, from: count(Math.min(answer.total, offset + 1)), to: count(offset + entries.length) });
+      show(
+        rows,
+        entries.map((entry) => row(entry, open)),
+      );
+      found.textContent = t("browse.found", {
+        n: count(answer.total),
+        total: answer.total,
+        from: count(Math.min(answer.total, offset + 1)),
+        to: count(offset + entries.length),
+      });
       table.hidden = entries.length === 0;
       empty.hidden = entries.length > 0;
       before.disabled = offset === 0;
@@ -45,7 +89,8 @@ export async function browse({ body, signal, label, hint, head, path, pick, row,
     }
   };
   const mark = () => {
-    for (const button of rows.querySelectorAll("button[data-id]")) button.setAttribute("aria-pressed", String(button.dataset.id === chosen));
+    for (const button of rows.querySelectorAll("button[data-id]"))
+      button.setAttribute("aria-pressed", String(button.dataset.id === chosen));
   };
   let drawing = null;
   const open = async (own, { focus = true } = {}) => {
@@ -64,7 +109,15 @@ export async function browse({ body, signal, label, hint, head, path, pick, row,
       if (focus) side.querySelector("h2")?.focus();
     } catch (error) {
       if (isAbort(error)) return;
-      show(side, h("div", { class: "empty", role: "alert" }, h("p", {}, inWords(error)), h("button", { type: "button", class: "button", on: { click: () => open(own) } }, t("error.again"))));
+      show(
+        side,
+        h(
+          "div",
+          { class: "empty", role: "alert" },
+          h("p", {}, inWords(error)),
+          h("button", { type: "button", class: "button", on: { click: () => open(own) } }, t("error.again")),
+        ),
+      );
     }
   };
   const search = debounced(200, signal, () => {
@@ -84,8 +137,27 @@ export async function browse({ body, signal, label, hint, head, path, pick, row,
     asking?.abort();
     drawing?.abort();
   });
-  const bar = h("div", { class: "browse-bar" }, h("div", { class: "field" }, h("label", { for: id }, label), input, hint ? h("p", { class: "small muted" }, hint) : null), extra);
-  const list = h("section", { class: "panel" }, bar, h("div", { class: "row between" }, found, create ?? null), table, empty, h("div", { class: "row" }, before, after));
+  const bar = h(
+    "div",
+    { class: "browse-bar" },
+    h(
+      "div",
+      { class: "field" },
+      h("label", { for: id }, label),
+      input,
+      hint ? h("p", { class: "small muted" }, hint) : null,
+    ),
+    extra,
+  );
+  const list = h(
+    "section",
+    { class: "panel" },
+    bar,
+    h("div", { class: "row between" }, found, create ?? null),
+    table,
+    empty,
+    h("div", { class: "row" }, before, after),
+  );
   show(body, h("div", { class: "browse" }, list, side));
   await Promise.all([load(), open(chosen, { focus: false })]);
   return { open, search, reload: load };
@@ -99,4 +171,5 @@ export function opener(id, text, open) {
 }
 
 /** A heading that can take the focus when its panel is opened. */
-export const heading = (text, ...rest) => add(h("h2", { tabindex: "-1", class: "detail-name" }, h("bdi", {}, text)), rest);
+export const heading = (text, ...rest) =>
+  add(h("h2", { tabindex: "-1", class: "detail-name" }, h("bdi", {}, text)), rest);

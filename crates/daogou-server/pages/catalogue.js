@@ -14,7 +14,12 @@ export async function mount({ body, values, signal }) {
   show(body, h("p", { class: "loading" }, t("loading")));
   const { categories } = await ask("GET", "/v1/objectives", { signal });
   const id = unique("category");
-  const category = h("select", { id }, h("option", { value: "" }, t("catalogue.category.all")), categories.map((name) => h("option", { value: name }, name)));
+  const category = h(
+    "select",
+    { id },
+    h("option", { value: "" }, t("catalogue.category.all")),
+    categories.map((name) => h("option", { value: name }, name)),
+  );
   const create = h("button", { type: "button", class: "button" }, t("catalogue.new"));
   const pages = await browse({
     body,
@@ -22,10 +27,25 @@ export async function mount({ body, values, signal }) {
     route: "catalogue",
     label: t("catalogue.search"),
     head: [t("catalogue.item"), t("catalogue.id"), t("lists.category"), t("catalogue.price"), t("catalogue.available")],
-    path: (query, limit, offset) => `/v1/items?${new URLSearchParams({ query, limit, offset, ...(category.value ? { category: category.value } : {}) })}`,
+    path: (query, limit, offset) =>
+      `/v1/items?${new URLSearchParams({ query, limit, offset, ...(category.value ? { category: category.value } : {}) })}`,
     pick: ({ items }) => items,
-    row: (item, open) => h("tr", {}, h("th", { scope: "row" }, opener(item.id, item.title || item.id, open)), h("td", {}, h("bdi", { class: "muted" }, item.id)), h("td", {}, h("bdi", {}, item.category ?? "–")), h("td", { class: "number" }, price(item.price)), h("td", {}, t(item.available ? "yes" : "no"))),
-    detail: async (own, detailSignal) => itemPanel(await ask("GET", `/v1/items/${encodeURIComponent(own)}`, { signal: detailSignal }), categories, () => pages),
+    row: (item, open) =>
+      h(
+        "tr",
+        {},
+        h("th", { scope: "row" }, opener(item.id, item.title || item.id, open)),
+        h("td", {}, h("bdi", { class: "muted" }, item.id)),
+        h("td", {}, h("bdi", {}, item.category ?? "–")),
+        h("td", { class: "number" }, price(item.price)),
+        h("td", {}, t(item.available ? "yes" : "no")),
+      ),
+    detail: async (own, detailSignal) =>
+      itemPanel(
+        await ask("GET", `/v1/items/${encodeURIComponent(own)}`, { signal: detailSignal }),
+        categories,
+        () => pages,
+      ),
     chosen: values.get("id"),
     extra: [h("div", { class: "field" }, h("label", { for: id }, t("lists.category")), category)],
     create,
@@ -60,7 +80,14 @@ function itemPanel(item, categories, pages) {
   });
   const remove = h("button", { type: "button", class: "button" }, t("catalogue.delete"));
   remove.addEventListener("click", async () => {
-    const gone = await openDialog({ title: t("catalogue.delete.title", { name: title }), body: h("p", {}, t("catalogue.delete.why")), action: t("catalogue.delete"), danger: true, say: inWords, submit: () => ask("DELETE", path).then(() => true) });
+    const gone = await openDialog({
+      title: t("catalogue.delete.title", { name: title }),
+      body: h("p", {}, t("catalogue.delete.why")),
+      action: t("catalogue.delete"),
+      danger: true,
+      say: inWords,
+      submit: () => ask("DELETE", path).then(() => true),
+    });
     if (!gone) return;
     done(t("catalogue.deleted", { name: title }));
     await Promise.all([pages().reload(), pages().open(null)]);
@@ -68,7 +95,24 @@ function itemPanel(item, categories, pages) {
   return h(
     "section",
     { class: "panel" },
-    h("div", { class: "item-head" }, swatch(item.attributes.category, categories), h("div", {}, heading(title), h("p", { class: "small muted" }, h("bdi", {}, item.id), " · ", t(`source.${item.source}`), item.known === false ? ` · ${t("catalogue.cold")}` : ""))),
+    h(
+      "div",
+      { class: "item-head" },
+      swatch(item.attributes.category, categories),
+      h(
+        "div",
+        {},
+        heading(title),
+        h(
+          "p",
+          { class: "small muted" },
+          h("bdi", {}, item.id),
+          " · ",
+          t(`source.${item.source}`),
+          item.known === false ? ` · ${t("catalogue.cold")}` : "",
+        ),
+      ),
+    ),
     h("label", { class: "switch" }, available, availableWord),
     editor(path, item.attributes, () => Promise.all([pages().reload(), pages().open(item.id, { focus: false })])),
     h("div", { class: "danger-zone" }, remove),
@@ -80,7 +124,14 @@ export function editor(path, attributes, saved) {
   const form = attributesForm(attributes);
   const problem = h("p", { class: "problem", role: "alert" });
   const go = h("button", { type: "submit", class: "button primary" }, t("attributes.save"));
-  const element = h("form", { class: "editor", novalidate: true }, h("h3", {}, t("attributes.title")), form.element, problem, h("div", { class: "row" }, go));
+  const element = h(
+    "form",
+    { class: "editor", novalidate: true },
+    h("h3", {}, t("attributes.title")),
+    form.element,
+    problem,
+    h("div", { class: "row" }, go),
+  );
   element.addEventListener("submit", async (event) => {
     event.preventDefault();
     problem.textContent = "";
@@ -105,12 +156,25 @@ export function editor(path, attributes, saved) {
 
 function createDialog(categories) {
   const field = (name, input) => [h("label", { for: input.id }, t(`catalogue.${name}`)), input];
-  const text = (extra) => h("input", { id: unique("new"), type: "text", autocomplete: "off", spellcheck: "false", ...extra });
+  const text = (extra) =>
+    h("input", { id: unique("new"), type: "text", autocomplete: "off", spellcheck: "false", ...extra });
   const [id, title, cost] = [text(), text(), text({ inputmode: "decimal" })];
-  const category = h("select", { id: unique("new") }, h("option", { value: "" }, "–"), categories.map((name) => h("option", { value: name }, name)));
+  const category = h(
+    "select",
+    { id: unique("new") },
+    h("option", { value: "" }, "–"),
+    categories.map((name) => h("option", { value: name }, name)),
+  );
   return openDialog({
     title: t("catalogue.new"),
-    body: [h("p", { class: "small muted" }, t("catalogue.new.note")), field("id", id), field("title", title), h("label", { for: category.id }, t("lists.category")), category, field("price", cost)],
+    body: [
+      h("p", { class: "small muted" }, t("catalogue.new.note")),
+      field("id", id),
+      field("title", title),
+      h("label", { for: category.id }, t("lists.category")),
+      category,
+      field("price", cost),
+    ],
     action: t("catalogue.new.action"),
     say: inWords,
     submit: async () => {
@@ -124,7 +188,7 @@ function createDialog(categories) {
         if (!Number.isFinite(number)) throw new Error(t("attributes.number", { name: "price", text: cost.value }));
         attributes.price = number;
       }
-      await ask("PUT", `/v1/items/${encodeURIComponent(own)}`, { body: { id: own, available: true, attributes } });
+      await ask("PUT", `/v1/items/${encodeURIComponent(own)}`, { body: { available: true, attributes } });
       return own;
     },
   });

@@ -1,13 +1,13 @@
-// Charts: drawings in the page's colours, each with the same as a table. A series has a colour, a mark and a kind of line
-// of its own, so that no colour is the only sign. Drawn at the width there is, so that text keeps its size.
+// Charts: drawings in the page's colours, each with the same as a table. A series has a colour, a mark and a kind of
+// line of its own, so that no colour is the only sign. Drawn at the width there is, so that text keeps its size.
 
 import { add, h, s, show, unique } from "./dom.js";
 import { t } from "./language.js";
 import { table } from "./table.js";
 
 /**
- * A figure: title, a sentence, a switch between drawing and table. `draw(width)` gives an SVG or another element, `rows()`
- * what `table` takes. `legend`: series to name. The figure's `redraw()` draws it anew.
+ * A figure: title, a sentence, a switch between drawing and table. `draw(width)` gives an SVG or another element,
+ * `rows()` what `table` takes. `legend`: series to name. The figure's `redraw()` draws it anew.
  */
 export function figure({ title, note, legend = () => [], draw, rows, level = "h3" }) {
   const place = h("div", { class: "drawing" });
@@ -30,7 +30,9 @@ export function figure({ title, note, legend = () => [], draw, rows, level = "h3
     if (!own.isConnected || width === 0) return;
     if (twin.hidden) {
       show(place, draw(width));
-      show(keys, legend().map((series) => h("li", {}, swatch(series), series.name)));
+      // One series needs no key: the title says what it is.
+      const named = legend();
+      show(keys, named.length < 2 ? [] : named.map((series) => h("li", {}, swatch(series), series.name)));
     } else {
       const scroll = twin.firstElementChild?.scrollTop ?? 0;
       show(twin, table({ name: title, ...rows() }));
@@ -84,9 +86,9 @@ export function mark(ink, x, y, { hollow = false, size = 3.6 } = {}) {
 export function ticks(low, high, n) {
   const rough = (high - low) / Math.max(1, n);
   const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 2.5, 5, 10].map((f) => f * power).find((f) => f >= rough) ?? rough;
+  const step = [1, 2, 2.5, 5, 10].map((f) => f * power).find((f) => f >= 0.75 * rough) ?? rough;
   const out = [];
-  for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9; i += 1) out.push(i * step);
+  for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9; i += 1) out.push(i * step || 0);
   return { step, values: out };
 }
 
@@ -115,24 +117,34 @@ function extent(axis, values) {
 }
 
 /**
- * Curves and points over two axes. An axis: `{ label, min?, max?, time?, format }` with `format(value, step)`. A series:
- * `{ name, points: [{ x, y, low?, high? }], ink, line?: "solid" | "dashed", mark? }`; a point without `y` breaks the line.
- * `over(scale)` may add what lies on top.
+ * Curves and points over two axes. An axis: `{ label, min?, max?, time?, format }` with `format(value, step)`. A
+ * series: `{ name, points: [{ x, y, low?, high? }], ink, line?: "solid" | "dashed", mark?: true | "some" }`; a point
+ * without `y` breaks the line. `over(scale)` may add what lies on top.
  */
 export function plot({ width, height = 220, x, y, series, over, label, guides = [] }) {
   const points = series.flatMap((own) => own.points).filter((p) => isNumber(p.x) && isNumber(p.y));
-  const [x0, x1] = extent(x, points.map((p) => p.x));
+  const [x0, x1] = extent(
+    x,
+    points.map((p) => p.x),
+  );
   const ends = points.flatMap((p) => [p.y, p.low, p.high]).filter(isNumber);
   const [y0, y1] = extent(y, ends);
   const yTicks = ticks(y0, y1, Math.max(2, Math.round(height / 48)));
   const yTexts = yTicks.values.map((value) => y.format(value, yTicks.step));
   const left = Math.max(26, 10 + 6.4 * Math.max(0, ...yTexts.map((text) => text.length)));
-  const [top, right, bottom] = [22, 12, 38];
+  const [top, right, bottom] = [22, 12, x.label ? 38 : 24];
   const px = (value) => left + ((value - x0) / (x1 - x0)) * (width - left - right);
   const py = (value) => height - bottom - ((value - y0) / (y1 - y0)) * (height - top - bottom);
-  const n = Math.max(2, Math.floor((width - left) / 84));
+  const n = Math.max(2, Math.floor((width - left) / 72));
   const xTicks = x.time ? timeTicks(x0, x1, n) : ticks(x0, x1, n);
-  const svg = s("svg", { class: "plot", width, height, viewBox: `0 0 ${width} ${height}`, role: over ? null : "img", "aria-label": over ? null : label });
+  const svg = s("svg", {
+    class: "plot",
+    width,
+    height,
+    viewBox: `0 0 ${width} ${height}`,
+    role: over ? null : "img",
+    "aria-label": over ? null : label,
+  });
   add(svg, s("text", { class: "axis-name", x: 2, y: 11 }, y.label));
   for (const [i, value] of yTicks.values.entries()) {
     add(svg, s("line", { class: "grid-line", x1: left, x2: width - right, y1: py(value), y2: py(value) }));
@@ -142,7 +154,10 @@ export function plot({ width, height = 220, x, y, series, over, label, guides = 
     const text = x.format(value, xTicks.step);
     const half = 3.2 * text.length;
     const at = Math.min(width - half - 2, Math.max(left - 8 + half, px(value)));
-    add(svg, s("line", { class: "axis-line", x1: px(value), x2: px(value), y1: height - bottom, y2: height - bottom + 4 }));
+    add(
+      svg,
+      s("line", { class: "axis-line", x1: px(value), x2: px(value), y1: height - bottom, y2: height - bottom + 4 }),
+    );
     add(svg, s("text", { class: "tick middle", x: at, y: height - bottom + 16 }, text));
   }
   add(svg, s("line", { class: "axis-line", x1: left, x2: width - right, y1: height - bottom, y2: height - bottom }));
@@ -153,7 +168,10 @@ export function plot({ width, height = 220, x, y, series, over, label, guides = 
   for (const own of [...series].reverse()) {
     for (const p of own.points) {
       if (isNumber(p.low) && isNumber(p.high) && isNumber(p.x)) {
-        add(svg, s("line", { class: `whisker ink-${own.ink}`, x1: px(p.x), x2: px(p.x), y1: py(p.low), y2: py(p.high) }));
+        add(
+          svg,
+          s("line", { class: `whisker ink-${own.ink}`, x1: px(p.x), x2: px(p.x), y1: py(p.low), y2: py(p.high) }),
+        );
       }
     }
     if (own.line) {
@@ -169,7 +187,10 @@ export function plot({ width, height = 220, x, y, series, over, label, guides = 
     }
     if (own.mark) {
       const shown = own.points.filter((p) => isNumber(p.x) && isNumber(p.y));
-      for (const p of shown) add(svg, mark(own.ink, px(p.x), py(p.y), { hollow: own.hollow, size: own.size }));
+      // Of a long curve some points are enough to tell it from others.
+      const every = own.mark === "some" ? Math.max(1, Math.ceil(shown.length / 6)) : 1;
+      for (const p of shown.filter((_, i) => (shown.length - 1 - i) % every === 0))
+        add(svg, mark(own.ink, px(p.x), py(p.y), { hollow: own.hollow, size: own.size }));
     }
   }
   over?.({ svg, px, py });
@@ -177,7 +198,14 @@ export function plot({ width, height = 220, x, y, series, over, label, guides = 
 }
 
 /** Digits after the point that tell ticks apart. */
-export const digitsOf = (step) => Math.min(6, Math.max(0, -Math.floor(Math.log10(step) + 1e-9) + (step / 10 ** Math.floor(Math.log10(step) + 1e-9) === 2.5 ? 1 : 0)));
+export const digitsOf = (step) =>
+  Math.min(
+    6,
+    Math.max(
+      0,
+      -Math.floor(Math.log10(step) + 1e-9) + (step / 10 ** Math.floor(Math.log10(step) + 1e-9) === 2.5 ? 1 : 0),
+    ),
+  );
 
 /**
  * Rows of stacked bars about a zero line. A row: `{ name, parts: [{ name, letter, ink, value }], text }`. Parts below
@@ -204,8 +232,21 @@ export function stackedRows({ rows, width }) {
       if (wide >= 14) add(svg, s("text", { class: "letter", x: px(from) + wide / 2, y: 12 }, part.letter));
     }
     add(svg, s("line", { class: "axis-line", x1: px(0) || 0.5, x2: px(0) || 0.5, y1: 0, y2: 16 }));
-    const said = row.parts.filter((p) => p.value).map((p) => `${p.name} ${p.text}`).join(", ");
-    add(list, h("li", {}, h("bdi", { class: "stacked-name" }, row.name), h("span", { class: "visually-hidden" }, said), svg, h("span", { class: "stacked-sum" }, row.text)));
+    const said = row.parts
+      .filter((p) => p.value)
+      .map((p) => `${p.name} ${p.text}`)
+      .join(", ");
+    add(
+      list,
+      h(
+        "li",
+        {},
+        h("bdi", { class: "stacked-name" }, row.name),
+        h("span", { class: "visually-hidden" }, said),
+        svg,
+        h("span", { class: "stacked-sum" }, row.text),
+      ),
+    );
   }
   return list;
 }
@@ -213,13 +254,22 @@ export function stackedRows({ rows, width }) {
 /** Means and intervals in named rows about a line at zero. A row: `{ name, value, low, high, ink, text }`. */
 export function intervals({ rows, width, format, label }) {
   const values = rows.flatMap((row) => [row.value, row.low, row.high]).filter(isNumber);
-  const ends = Math.max(1e-9, ...values.map(Math.abs)) * 1.08;
+  const [least, most] = [Math.min(0, ...values), Math.max(0, ...values)];
+  const margin = 0.08 * (most - least || 1);
+  const [low, high] = [least - margin, most + margin];
   const names = Math.min(120, width * 0.3);
   const right = 14;
-  const px = (value) => names + ((value + ends) / (2 * ends)) * (width - names - right);
+  const px = (value) => names + ((value - low) / (high - low)) * (width - names - right);
   const height = 34 * rows.length + 30;
-  const svg = s("svg", { class: "plot", width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label });
-  const marks = ticks(-ends, ends, Math.max(2, Math.floor((width - names) / 90)));
+  const svg = s("svg", {
+    class: "plot",
+    width,
+    height,
+    viewBox: `0 0 ${width} ${height}`,
+    role: "img",
+    "aria-label": label,
+  });
+  const marks = ticks(low, high, Math.max(2, Math.floor((width - names) / 80)));
   for (const value of marks.values) {
     add(svg, s("line", { class: "grid-line", x1: px(value), x2: px(value), y1: 0, y2: height - 24 }));
     add(svg, s("text", { class: "tick middle", x: px(value), y: height - 8 }, format(value, marks.step)));
@@ -231,7 +281,8 @@ export function intervals({ rows, width, format, label }) {
     if (!isNumber(row.value)) continue;
     if (isNumber(row.low) && isNumber(row.high)) {
       add(svg, s("line", { class: `line ink-${row.ink} solid`, x1: px(row.low), x2: px(row.high), y1: y, y2: y }));
-      for (const end of [row.low, row.high]) add(svg, s("line", { class: `line ink-${row.ink} solid`, x1: px(end), x2: px(end), y1: y - 5, y2: y + 5 }));
+      for (const end of [row.low, row.high])
+        add(svg, s("line", { class: `line ink-${row.ink} solid`, x1: px(end), x2: px(end), y1: y - 5, y2: y + 5 }));
     }
     add(svg, mark(row.ink, px(row.value), y, { size: 4.5 }));
   }

@@ -1,5 +1,5 @@
-// A field that offers what it finds while one types: a combobox with a list, by keyboard or pointer. What is typed counts
-// as well, so that somebody nobody knows can be asked for.
+// A field that offers what it finds while one types: a combobox with a list, by keyboard or pointer. What is typed
+// counts as well, so that somebody nobody knows can be asked for.
 
 import { add, debounced, h, show, unique } from "./dom.js";
 import { t } from "./language.js";
@@ -7,7 +7,17 @@ import { t } from "./language.js";
 /** `find(text, signal)` gives `[{ value, note }]`; `choose(value)` is called with what was chosen or typed. */
 export function chooser({ label, value, find, choose, signal, failed }) {
   const [id, listId] = [unique("chooser"), unique("choices")];
-  const input = h("input", { id, type: "text", role: "combobox", "aria-expanded": "false", "aria-controls": listId, "aria-autocomplete": "list", autocomplete: "off", spellcheck: "false", value: value ?? "" });
+  const input = h("input", {
+    id,
+    type: "text",
+    role: "combobox",
+    "aria-expanded": "false",
+    "aria-controls": listId,
+    "aria-autocomplete": "list",
+    autocomplete: "off",
+    spellcheck: "false",
+    value: value ?? "",
+  });
   const list = h("ul", { id: listId, class: "choices", role: "listbox", "aria-label": label, hidden: true });
   let current = value ?? "";
   let active = -1;
@@ -51,14 +61,27 @@ export function chooser({ label, value, find, choose, signal, failed }) {
       if (own.aborted || document.activeElement !== input) return;
       show(list);
       for (const { value: text, note } of found) {
-        const option = h("li", { id: unique("choice"), role: "option", "aria-selected": "false" }, h("bdi", {}, text), note ? h("span", { class: "muted small" }, note) : null);
+        const option = h(
+          "li",
+          { id: unique("choice"), role: "option", "aria-selected": "false" },
+          h("bdi", {}, text),
+          note ? h("span", { class: "muted small" }, note) : null,
+        );
         option.addEventListener("pointerdown", (event) => {
           event.preventDefault();
           take(text);
         });
         add(list, option);
       }
-      if (found.length === 0) add(list, h("li", { class: "muted", role: "option", "aria-disabled": "true", "aria-selected": "false" }, t("chooser.none")));
+      if (found.length === 0)
+        add(
+          list,
+          h(
+            "li",
+            { class: "muted", role: "option", "aria-disabled": "true", "aria-selected": "false" },
+            t("chooser.none"),
+          ),
+        );
       list.hidden = false;
       active = -1;
       input.setAttribute("aria-expanded", "true");
@@ -89,5 +112,10 @@ export function chooser({ label, value, find, choose, signal, failed }) {
     }
   });
   signal.addEventListener("abort", () => asking?.abort());
-  return h("div", { class: "field chooser" }, h("label", { for: id }, label), h("div", { class: "chooser-box" }, input, list));
+  return h(
+    "div",
+    { class: "field chooser" },
+    h("label", { for: id }, label),
+    h("div", { class: "chooser-box" }, input, list),
+  );
 }

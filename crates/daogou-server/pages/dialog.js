@@ -4,8 +4,8 @@ import { add, h, unique } from "./dom.js";
 import { t } from "./language.js";
 
 /**
- * Opens a dialog. `submit(event)` may return a promise and throw: its error is shown and the dialog stays. Resolves with
- * what `submit` gave, or `null` where the person turned back.
+ * Opens a dialog. `submit(event)` may return a promise and throw: its error is shown and the dialog stays. Resolves
+ * with what `submit` gave, or `null` where the person turned back.
  */
 export function openDialog({ title, body, action, danger = false, submit, say }) {
   const heading = unique("dialog");

@@ -1,4 +1,5 @@
-// Elements from plain descriptions. Text goes in as text nodes only: a title out of a catalogue can never become markup.
+// Elements from plain descriptions. Text goes in as text nodes only: a title out of a catalogue can never become
+// markup.
 
 const SVG = "http://www.w3.org/2000/svg";
 

@@ -9,7 +9,8 @@ const gain = (axis, value) => (isGain(axis) ? value : -value);
 export const mean = (point, axis) => point.values[axis]?.mean ?? null;
 
 /** Points of what the run would serve: its own heads, and the builder that finds the best list. */
-export const isOwn = (point) => point.heads === "trained" && (point.builder === "auto" || point.builder === "exact") && (point.dial ?? null) === null;
+export const isOwn = (point) =>
+  point.heads === "trained" && (point.builder === "auto" || point.builder === "exact") && (point.dial ?? null) === null;
 
 /** Indices of those that no other beats on two axes, from left to right. */
 export function bestOn(points, among, x, y) {
@@ -18,7 +19,9 @@ export function bestOn(points, among, x, y) {
     const [ax, ay, bx, by] = [gain(x, mean(a, x)), gain(y, mean(a, y)), gain(x, mean(b, x)), gain(y, mean(b, y))];
     return ax >= bx && ay >= by && (ax > bx || ay > by);
   };
-  return defined.filter((i) => !defined.some((j) => beats(points[j], points[i]))).sort((a, b) => mean(points[a], x) - mean(points[b], x));
+  return defined
+    .filter((i) => !defined.some((j) => beats(points[j], points[i])))
+    .sort((a, b) => mean(points[a], x) - mean(points[b], x));
 }
 
 /** Axes that the run's own points measure, in a fixed order. */

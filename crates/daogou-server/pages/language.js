@@ -34,8 +34,10 @@ export function speak(code) {
   }
 }
 
-/** A text: `t("lists.entered", { title, place })`. `{name}` stands for a value; where a count bends words, the entry is a
-    function. */
+/**
+ * A text: `t("lists.entered", { place })`. `{name}` stands for a value; where a count bends words, the entry is a
+ * function.
+ */
 export function t(key, values = {}) {
   const entry = WORDS[current][key];
   if (entry === undefined) {
@@ -45,6 +47,9 @@ export function t(key, values = {}) {
   if (typeof entry === "function") return entry(values);
   return entry.replace(/\{(\w+)\}/g, (whole, name) => (name in values ? String(values[name]) : whole));
 }
+
+/** A text that ends as a sentence does. */
+export const sentence = (text) => (/[.!?。！？]$/.test(text) ? text : text + t("stop"));
 
 /** A text for a name out of an answer, such as an objective's; the name itself where there is none. */
 export function named(prefix, name) {

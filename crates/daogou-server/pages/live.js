@@ -12,7 +12,13 @@ import { summed, Traffic } from "./traffic.js";
 /** Charts: what, its values, how ticks and cells are written. */
 const CHARTS = [
   { name: "rate", of: ["rate"], tick: (v, step) => fixed(v, digitsOf(step)), cell: (v) => fixed(v, 1), zero: true },
-  { name: "latency", of: ["p50_ms", "p99_ms"], tick: (v, step) => fixed(v, digitsOf(step)), cell: (v) => fixed(v, 1), zero: true },
+  {
+    name: "latency",
+    of: ["p50_ms", "p99_ms"],
+    tick: (v, step) => fixed(v, digitsOf(step)),
+    cell: (v) => fixed(v, 1),
+    zero: true,
+  },
   { name: "ctr", of: ["ctr"], tick: (v, step) => percent(v, digitsOf(step * 100)), cell: (v) => percent(v, 2) },
   { name: "cvr", of: ["cvr"], tick: (v, step) => percent(v, digitsOf(step * 100)), cell: (v) => percent(v, 2) },
   { name: "entropy", of: ["entropy"], tick: (v, step) => fixed(v, digitsOf(step)), cell: (v) => fixed(v, 3) },
@@ -29,13 +35,23 @@ export async function mount({ body, signal }) {
   show(body, h("p", { class: "loading" }, t("loading")));
   const traffic = new Traffic();
   const chosen = { minutes: 15, group: "totals", paused: false, end: 0 };
-  const load = async () => traffic.load(await ask("GET", "/v1/stats?minutes=60", { signal }));
+  const load = async () =>
+    traffic.load(await ask("GET", "/v1/stats?minutes=60", { signal }), Math.floor(Date.now() / 1000));
   await load();
 
   const tiles = h("dl", { class: "tiles" });
   const charts = CHARTS.map((chart) => chartOf(chart, traffic, chosen));
-  const grid = h("div", { class: "figures live" }, charts.map((chart) => h("section", { class: "panel" }, chart)));
-  const quiet = h("div", { class: "empty", hidden: true }, h("h2", {}, t("live.quiet")), h("p", {}, t("live.quiet.next")));
+  const grid = h(
+    "div",
+    { class: "figures live" },
+    charts.map((chart) => h("section", { class: "panel" }, chart)),
+  );
+  const quiet = h(
+    "div",
+    { class: "empty", hidden: true },
+    h("h2", {}, t("live.quiet")),
+    h("p", {}, t("live.quiet.next")),
+  );
   const redraw = () => {
     // At most once per frame, and not where nobody looks.
     if (document.hidden) return;
@@ -46,12 +62,22 @@ export async function mount({ body, signal }) {
   };
 
   const [windowId, groupId] = [unique("window"), unique("group")];
-  const window = h("select", { id: windowId }, Object.keys(WINDOWS).map((n) => h("option", { value: n, selected: Number(n) === chosen.minutes }, t("live.minutes", { n }))));
+  const window = h(
+    "select",
+    { id: windowId },
+    Object.keys(WINDOWS).map((n) =>
+      h("option", { value: n, selected: Number(n) === chosen.minutes }, t("live.minutes", { n })),
+    ),
+  );
   window.addEventListener("change", () => {
     chosen.minutes = Number(window.value);
     redraw();
   });
-  const group = h("select", { id: groupId }, ["totals", "arms", "presets"].map((name) => h("option", { value: name }, t(`live.${name}`))));
+  const group = h(
+    "select",
+    { id: groupId },
+    ["totals", "arms", "presets"].map((name) => h("option", { value: name }, t(`live.${name}`))),
+  );
   group.addEventListener("change", () => {
     chosen.group = group.value;
     none.hidden = chosen.group === "totals" || traffic.names(chosen.group).length > 0;
@@ -64,15 +90,25 @@ export async function mount({ body, signal }) {
     pause.textContent = t(chosen.paused ? "live.resume" : "live.pause");
     pause.setAttribute("aria-pressed", String(chosen.paused));
     state.textContent = chosen.paused ? t("live.paused", { time: clock(chosen.end) }) : "";
-    redraw();
+    if (chosen.paused) redraw();
+    else load().then(redraw, failed);
   });
   const state = h("p", { class: "muted", role: "status" });
-  const bar = h("div", { class: "row live-bar" }, h("div", { class: "field inline" }, h("label", { for: windowId }, t("live.window")), window), h("div", { class: "field inline" }, h("label", { for: groupId }, t("live.split")), group), pause, state);
+  const bar = h(
+    "div",
+    { class: "row live-bar" },
+    h("div", { class: "field inline" }, h("label", { for: windowId }, t("live.window")), window),
+    h("div", { class: "field inline" }, h("label", { for: groupId }, t("live.split")), group),
+    pause,
+    state,
+  );
   show(body, h("div", { class: "stack" }, bar, none, tiles, quiet, grid));
   redraw();
   onEvent("stats", signal, (event) => {
-    traffic.add(event);
-    if (!chosen.paused) redraw();
+    const whole = traffic.add(event);
+    if (chosen.paused) return;
+    if (whole) redraw();
+    else load().then(redraw, failed);
   });
   const timer = setInterval(() => {
     if (!chosen.paused && !document.hidden) load().then(redraw, failed);
@@ -81,12 +117,13 @@ export async function mount({ body, signal }) {
   document.addEventListener("visibilitychange", redraw, { signal });
 }
 
-const spanOf = (traffic, { end, minutes }, group, name) => traffic.steps(group, name, { start: end - 60 * minutes, end, step: WINDOWS[minutes] });
+const spanOf = (traffic, { end, minutes }, group, name) =>
+  traffic.steps(group, name, { start: end - 60 * minutes, end, step: WINDOWS[minutes] });
 
 /** The last minute in figures. */
 function tilesOf(traffic, chosen) {
   const seconds = traffic.steps("totals", "", { start: chosen.end - 60, end: chosen.end, step: 5 });
-  const last = summed(seconds, 5 * seconds.length);
+  const last = summed(seconds, 5);
   if (seconds.length === 0) return [];
   const facts = [
     ["rate", fixed(last.rate, 1)],
@@ -110,6 +147,7 @@ function chartOf(chart, traffic, chosen) {
         name: [name, chart.of.length > 1 || !name ? t(`live.${value}`) : ""].filter(Boolean).join(" · "),
         ink: chosen.group === "totals" && n > 0 ? 2 : ink,
         line: n > 0 ? "dashed" : "solid",
+        mark: names.length > 1 ? "some" : false,
         points: steps.map((step) => ({ x: step.t, y: step[value] })),
       }));
     });
@@ -124,7 +162,12 @@ function chartOf(chart, traffic, chosen) {
         width,
         height: 200,
         label: t(`chart.${chart.name}`),
-        x: { time: true, min: chosen.end - 60 * chosen.minutes, max: chosen.end, format: (v, step) => clock(v, step < 60) },
+        x: {
+          time: true,
+          min: chosen.end - 60 * chosen.minutes,
+          max: chosen.end,
+          format: (v, step) => clock(v, step < 60),
+        },
         y: { label: t(`unit.${chart.name}`), min: chart.zero ? 0 : undefined, format: chart.tick },
         series: series(),
       }),
@@ -132,7 +175,10 @@ function chartOf(chart, traffic, chosen) {
       const all = series();
       const times = (all[0]?.points ?? []).map(({ x }) => x).reverse();
       const cell = (own, x) => chart.cell(own.points.find((p) => p.x === x)?.y ?? null);
-      return { head: [t("live.time"), ...all.map(({ name }) => name)], rows: times.map((x) => [clock(x), ...all.map((own) => cell(own, x))]) };
+      return {
+        head: [t("live.time"), ...all.map(({ name }) => name)],
+        rows: times.map((x) => [clock(x), ...all.map((own) => cell(own, x))]),
+      };
     },
   });
 }

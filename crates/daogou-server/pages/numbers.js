@@ -53,8 +53,9 @@ export function price(value) {
   });
 }
 
-/** Day and minute of Unix seconds. */
-export function moment(seconds) {
+/** Day and minute of Unix seconds, or of a time as RFC 3339 writes it. */
+export function moment(time) {
+  const seconds = typeof time === "string" ? Date.parse(time) / 1000 : time;
   if (!defined(seconds)) return NONE;
   return new Date(seconds * 1000).toLocaleString(locale(), { dateStyle: "medium", timeStyle: "short" });
 }

@@ -4,7 +4,10 @@
 export function follow(document, node) {
   let own = node;
   for (let i = 0; own?.$ref && i < 32; i += 1) {
-    const path = own.$ref.replace(/^#\//, "").split("/").map((part) => decodeURIComponent(part).replaceAll("~1", "/").replaceAll("~0", "~"));
+    const path = own.$ref
+      .replace(/^#\//, "")
+      .split("/")
+      .map((part) => decodeURIComponent(part).replaceAll("~1", "/").replaceAll("~0", "~"));
     own = path.reduce((at, part) => at?.[part], document);
   }
   return own ?? {};
@@ -27,7 +30,8 @@ export function typeOf(document, node) {
   return types
     .map((type) => {
       if (type === "array") return `array of ${typeOf(document, own.items)}`;
-      if (type === "object" && own.additionalProperties && own.additionalProperties !== true && !own.properties) return `object of ${typeOf(document, own.additionalProperties)}`;
+      if (type === "object" && own.additionalProperties && own.additionalProperties !== true && !own.properties)
+        return `object of ${typeOf(document, own.additionalProperties)}`;
       return own.format && type !== "null" ? `${type} (${own.format})` : type;
     })
     .join(" | ");
@@ -37,8 +41,10 @@ export function typeOf(document, node) {
 export function limitsOf(node) {
   const out = [];
   if (node.enum) out.push(node.enum.map((value) => JSON.stringify(value)).join(", "));
-  if (node.minimum !== undefined || node.maximum !== undefined) out.push(`${node.minimum ?? "−∞"} … ${node.maximum ?? "∞"}`);
-  if (node.minLength !== undefined || node.maxLength !== undefined) out.push(`${node.minLength ?? 0} … ${node.maxLength ?? "∞"} characters`);
+  if (node.minimum !== undefined || node.maximum !== undefined)
+    out.push(`${node.minimum ?? "−∞"} … ${node.maximum ?? "∞"}`);
+  if (node.minLength !== undefined || node.maxLength !== undefined)
+    out.push(`${node.minLength ?? 0} … ${node.maxLength ?? "∞"} characters`);
   if (node.maxItems !== undefined) out.push(`≤ ${node.maxItems} items`);
   if (node.pattern) out.push(node.pattern);
   if (node.default !== undefined) out.push(`default ${JSON.stringify(node.default)}`);
@@ -49,7 +55,14 @@ export function limitsOf(node) {
 export function propertiesOf(document, node) {
   const own = follow(document, node);
   const parts = (own.allOf ?? []).flatMap((part) => propertiesOf(document, part));
-  return [...parts, ...Object.entries(own.properties ?? {}).map(([name, schema]) => [name, schema, (own.required ?? []).includes(name)])];
+  return [
+    ...parts,
+    ...Object.entries(own.properties ?? {}).map(([name, schema]) => [
+      name,
+      schema,
+      (own.required ?? []).includes(name),
+    ]),
+  ];
 }
 
 /** An example of a value. */
@@ -63,9 +76,13 @@ export function exampleOf(document, node, depth = 0) {
   if (depth > 5) return null;
   if (own.allOf) return Object.assign({}, ...own.allOf.map((part) => exampleOf(document, part, depth + 1)));
   const several = own.oneOf ?? own.anyOf;
-  if (several) return exampleOf(document, several.find((part) => follow(document, part).type !== "null") ?? several[0], depth + 1);
+  if (several)
+    return exampleOf(document, several.find((part) => follow(document, part).type !== "null") ?? several[0], depth + 1);
   const type = [own.type].flat().find((one) => one !== "null") ?? (own.properties ? "object" : "string");
-  if (type === "object") return Object.fromEntries(propertiesOf(document, own).map(([name, schema]) => [name, exampleOf(document, schema, depth + 1)]));
+  if (type === "object")
+    return Object.fromEntries(
+      propertiesOf(document, own).map(([name, schema]) => [name, exampleOf(document, schema, depth + 1)]),
+    );
   if (type === "array") return [exampleOf(document, own.items, depth + 1)];
   return { string: "", integer: own.minimum ?? 0, number: own.minimum ?? 0, boolean: false }[type] ?? null;
 }
@@ -81,9 +98,13 @@ export function operationsOf(document) {
       if (!own) continue;
       const tag = own.tags?.[0] ?? "other";
       if (!tags.has(tag)) tags.set(tag, { description: "", operations: [] });
-      const parameters = [...(item.parameters ?? []), ...(own.parameters ?? [])].map((parameter) => follow(document, parameter));
+      const parameters = [...(item.parameters ?? []), ...(own.parameters ?? [])].map((parameter) =>
+        follow(document, parameter),
+      );
       tags.get(tag).operations.push({ ...own, path, method, parameters });
     }
   }
-  return [...tags].filter(([, { operations }]) => operations.length > 0).map(([name, { description, operations }]) => [name, description, operations]);
+  return [...tags]
+    .filter(([, { operations }]) => operations.length > 0)
+    .map(([name, { description, operations }]) => [name, description, operations]);
 }

@@ -11,15 +11,23 @@ export function swatch(category, categories) {
   // Golden angle: neighbours in number are far apart in hue.
   const hue = (Math.max(0, number) * 137 + 205) % 360;
   const letters = category ? [...category].slice(0, 2).join("") : "?";
-  return h("span", { class: category ? "swatch" : "swatch plain", css: { "--h": hue }, "aria-hidden": "true" }, letters);
+  return h(
+    "span",
+    { class: category ? "swatch" : "swatch plain", css: { "--h": hue }, "aria-hidden": "true" },
+    letters,
+  );
 }
 
-/** The objective over whole lists that an item stands here for, where that gained more than the item earns by itself. */
+/**
+ * The objective over whole lists that an item stands here for, where that gained more than the item earns by
+ * itself.
+ */
 export function standsFor(item) {
   const c = item.contributions;
   if (!c) return null;
   const own = (c.click ?? 0) + (c.purchase ?? 0) + (c.revenue ?? 0) + (c.bonus ?? 0);
-  const [name, gain] = (c.diversity ?? 0) >= (c.novelty ?? 0) ? ["diversity", c.diversity ?? 0] : ["novelty", c.novelty ?? 0];
+  const [name, gain] =
+    (c.diversity ?? 0) >= (c.novelty ?? 0) ? ["diversity", c.diversity ?? 0] : ["novelty", c.novelty ?? 0];
   return gain > own || (item.reasons?.displaced && gain > 0) ? name : null;
 }
 
@@ -49,10 +57,20 @@ export function phone(label) {
       for (const [id, card] of own) {
         const was = before.get(id);
         if (was === undefined) {
-          card.animate([{ opacity: 0, transform: "scale(0.96)" }, { opacity: 1, transform: "none" }], { duration: 260, easing: "ease-out" });
+          card.animate(
+            [
+              { opacity: 0, transform: "scale(0.96)" },
+              { opacity: 1, transform: "none" },
+            ],
+            { duration: 260, easing: "ease-out" },
+          );
         } else {
           const far = was - card.getBoundingClientRect().top;
-          if (Math.abs(far) > 1) card.animate([{ transform: `translateY(${far}px)` }, { transform: "none" }], { duration: 320, easing: "cubic-bezier(.2,.7,.2,1)" });
+          if (Math.abs(far) > 1)
+            card.animate([{ transform: `translateY(${far}px)` }, { transform: "none" }], {
+              duration: 320,
+              easing: "cubic-bezier(.2,.7,.2,1)",
+            });
         }
       }
     },
@@ -67,7 +85,11 @@ function fill(card, item, categories, change) {
   if (why) badges.push(h("b", { class: "badge" }, t(`badge.${why}`)));
   if (item.reasons?.moved_by) badges.push(h("b", { class: "badge" }, item.reasons.moved_by));
   const displaced = item.reasons?.displaced ? item.reasons.displaced_title || item.reasons.displaced : null;
-  const title = h("a", { href: `#/catalogue?id=${encodeURIComponent(item.item_id)}` }, h("bdi", {}, item.title || item.item_id));
+  const title = h(
+    "a",
+    { href: `#/catalogue?id=${encodeURIComponent(item.item_id)}` },
+    h("bdi", {}, item.title || item.item_id),
+  );
   show(
     card,
     swatch(item.category, categories),
@@ -75,10 +97,19 @@ function fill(card, item, categories, change) {
       "div",
       { class: "about" },
       h("p", { class: "title" }, title),
-      h("p", { class: "meta" }, item.category ? h("bdi", {}, item.category) : null, typeof item.price === "number" ? h("span", { class: "price" }, price(item.price)) : null),
+      h(
+        "p",
+        { class: "meta" },
+        item.category ? h("bdi", {}, item.category) : null,
+        typeof item.price === "number" ? h("span", { class: "price" }, price(item.price)) : null,
+      ),
       heads.length ? h("p", { class: "meta" }, heads.join(" · ")) : null,
       badges.length || displaced
-        ? add(h("p", { class: "badges" }), badges, displaced ? h("span", { class: "instead" }, t("lists.instead"), " ", h("bdi", {}, displaced)) : null)
+        ? add(
+            h("p", { class: "badges" }),
+            badges,
+            displaced ? h("span", { class: "instead" }, t("lists.instead"), " ", h("bdi", {}, displaced)) : null,
+          )
         : null,
     ),
   );

@@ -9,12 +9,17 @@ import { short } from "./numbers.js";
 
 /** Weights in words: “click 1 · purchase 3 · explore 0.1”. */
 export function weightsInWords(objectives, explore) {
-  const parts = Object.entries(objectives ?? {}).filter(([, w]) => w !== 0).map(([name, w]) => `${named("objective", name)} ${short(w)}`);
+  const parts = Object.entries(objectives ?? {})
+    .filter(([, w]) => w !== 0)
+    .map(([name, w]) => `${named("objective", name)} ${short(w)}`);
   if (explore) parts.push(`${t("objective.explore")} ${short(explore)}`);
   return parts.join(" · ") || t("preset.nothing");
 }
 
-/** Asks for a name and saves; gives the name, or `null`. `known`: names that exist, which are replaced only knowingly. */
+/**
+ * Asks for a name and saves; gives the name, or `null`. `known`: names that exist, which are replaced only
+ * knowingly.
+ */
 export async function savePreset({ objectives, explore, known = [] }) {
   const id = unique("preset");
   const input = h("input", { id, type: "text", autocomplete: "off", spellcheck: "false", maxlength: "64" });

@@ -1,7 +1,8 @@
-// What stands around every page: name, navigation, language, theme, the state of the connection, and what is in the way.
+// What stands around every page: name, navigation, language, theme, the state of the connection, and what is in the
+// way.
 
 import { add, h, show } from "./dom.js";
-import { language, locale, speak, t } from "./language.js";
+import { language, locale, sentence, speak, t } from "./language.js";
 import { noticeRegions } from "./notices.js";
 import { onState } from "./stream.js";
 import { onTrouble, tryNow } from "./trouble.js";
@@ -25,13 +26,22 @@ function setTheme(name) {
 
 /** The name as it stands at the top. */
 export function brand() {
-  return h("a", { class: "brand", href: "/#/lists" }, h("span", { class: "brand-name" }, "daogou"), h("span", { class: "brand-han", lang: "zh" }, "导购"));
+  return h(
+    "a",
+    { class: "brand", href: "/#/lists" },
+    h("span", { class: "brand-name" }, "daogou"),
+    h("span", { class: "brand-han", lang: "zh" }, "导购"),
+  );
 }
 
 /** Language and theme. `changed` redraws the page in the other language. */
 export function settings(changed) {
   const other = language() === "zh" ? "en" : "zh";
-  const speakOther = h("button", { type: "button", class: "button small-button", lang: other }, other === "zh" ? "中文" : "English");
+  const speakOther = h(
+    "button",
+    { type: "button", class: "button small-button", lang: other },
+    other === "zh" ? "中文" : "English",
+  );
   speakOther.addEventListener("click", () => {
     speak(other);
     changed();
@@ -55,7 +65,7 @@ export function troubleBar() {
       seconds.textContent = n > 0 ? ` ${t("trouble.in", { n })}` : "";
     };
     const now = h("button", { type: "button", class: "button small-button", on: { click: tryNow } }, t("trouble.now"));
-    const words = [t(`trouble.${trouble.kind}`), trouble.detail ? ` ${trouble.detail}` : ""];
+    const words = [t(`trouble.${trouble.kind}`), trouble.detail ? ` ${sentence(trouble.detail)}` : ""];
     show(bar, h("p", {}, h("strong", {}, words[0]), words[1], seconds), now);
     left();
     timer = setInterval(left, 1000);
@@ -83,13 +93,30 @@ export function frame(pages, changed) {
   const main = h("main", { id: "main", tabindex: "-1" });
   show(
     document.body,
-    h("a", { class: "skip", href: "#main", on: { click: (event) => { event.preventDefault(); main.focus(); } } }, t("nav.skip")),
+    h(
+      "a",
+      {
+        class: "skip",
+        href: "#main",
+        on: {
+          click: (event) => {
+            event.preventDefault();
+            main.focus();
+          },
+        },
+      },
+      t("nav.skip"),
+    ),
     h(
       "header",
       { class: "rail" },
-      brand(),
-      h("nav", { "aria-label": t("nav.label") }, list),
-      h("div", { class: "rail-foot" }, serving, connection, settings(changed)),
+      h(
+        "div",
+        { class: "rail-in" },
+        brand(),
+        h("nav", { "aria-label": t("nav.label") }, list),
+        h("div", { class: "rail-foot" }, serving, connection, settings(changed)),
+      ),
     ),
     h("div", { class: "desk" }, troubleBar(), main),
     noticeRegions(),

@@ -1,5 +1,5 @@
-// Events of the server as they happen (`/v1/stream`), read through `fetch`, because an `EventSource` cannot send the key.
-// One connection serves the whole page; when it breaks it is made again, later and later.
+// Events of the server as they happen (`/v1/stream`), read through `fetch`, because an `EventSource` cannot send the
+// key. One connection serves the whole page; when it breaks it is made again, later and later.
 
 import { anotherKey, credentials, currentKey, isAbort, obtainKey, passing, refusal, Unreachable } from "./api.js";
 import { backoff, isOver, pause, waitsFor } from "./trouble.js";

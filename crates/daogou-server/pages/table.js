@@ -13,10 +13,22 @@ export function table({ head, rows, words = false, caption, name }) {
     "table",
     { class: words ? "words" : null },
     caption ? h("caption", {}, caption) : null,
-    h("thead", {}, h("tr", {}, head.map((text) => h("th", { scope: "col" }, text)))),
+    h(
+      "thead",
+      {},
+      h(
+        "tr",
+        {},
+        head.map((text) => h("th", { scope: "col" }, text)),
+      ),
+    ),
     body,
   );
-  return h("div", { class: "wide", tabindex: "0", role: "region", "aria-label": name ?? caption ?? head.join(", ") }, own);
+  return h(
+    "div",
+    { class: "wide", tabindex: "0", role: "region", "aria-label": name ?? caption ?? head.join(", ") },
+    own,
+  );
 }
 
 const bdi = (cell) => (cell instanceof Node ? cell : h("bdi", {}, cell));

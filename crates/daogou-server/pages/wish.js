@@ -1,8 +1,17 @@
-// What the Lists page asks for: a person, weights, limits. Kept while the page is open, and written into the address, so
-// that a list can be sent to somebody as a link.
+// What the Lists page asks for: a person, weights, limits. Kept while the page is open, and written into the address,
+// so that a list can be sent to somebody as a link.
 
 /** The wish of the moment. `weights` and `explore` are `null` until the server's own are known. */
-export const wish = { user: null, weights: null, explore: null, preset: null, filter: "", context: {}, k: null, builder: "auto" };
+export const wish = {
+  user: null,
+  weights: null,
+  explore: null,
+  preset: null,
+  filter: "",
+  context: {},
+  k: null,
+  builder: "auto",
+};
 
 /** Takes weights from elsewhere: a preset, a point of the front. Objectives that are not named weigh nothing. */
 export function apply({ objectives, explore, preset = null }) {
@@ -51,7 +60,15 @@ export function written() {
 /** The request. */
 export function asked() {
   const context = Object.fromEntries(Object.entries(wish.context).filter(([, value]) => value));
-  const body = { user: wish.user, k: wish.k, objectives: wish.weights, explore: wish.explore, builder: wish.builder, explain: true, preview: true };
+  const body = {
+    user: wish.user,
+    k: wish.k,
+    objectives: wish.weights,
+    explore: wish.explore,
+    builder: wish.builder,
+    explain: true,
+    preview: true,
+  };
   if (wish.filter.trim()) body.filter = wish.filter.trim();
   if (Object.keys(context).length > 0) body.context = context;
   return body;

@@ -1,0 +1,90 @@
+// The catalogue and users, with ids and titles that would be markup.
+
+import assert from "node:assert/strict";
+
+import { EVIL, api, open, picture, test, titles } from "./stage.js";
+
+test("catalogue: search, edit, take out, put back, delete, and a title that would be markup", async () => {
+  const id = `walk-${Date.now()}`;
+  const { page, close } = await open("/#/catalogue", { refusals: [422] });
+  await page.getByRole("button", { name: "New item" }).click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByRole("button", { name: "Add" }).click();
+  await dialog.getByText("An item needs an id.").waitFor();
+  await dialog.getByRole("textbox", { name: "Id" }).fill(id);
+  await dialog.getByRole("textbox", { name: "Title" }).fill(EVIL);
+  await dialog.getByRole("combobox", { name: "Category" }).selectOption({ index: 1 });
+  await dialog.getByRole("textbox", { name: "Price" }).fill("99.5");
+  await dialog.getByRole("button", { name: "Add" }).click();
+  await page.getByRole("heading", { name: EVIL }).waitFor();
+  const search = page.getByRole("searchbox", { name: "Search by title or id" });
+  await search.fill(id);
+  await page.getByRole("row", { name: id }).waitFor();
+  assert.equal(await page.locator("main img").count(), 0, "a title is text");
+  assert.equal(await page.getByRole("button", { name: EVIL }).count(), 1);
+  await picture(page, "catalogue-evil");
+  const on = page.getByRole("switch");
+  await on.click();
+  await page.getByText("is not listed any more").waitFor();
+  assert.equal((await api("GET", `/v1/items/${id}`)).body.available, false);
+  await on.click();
+  await page.getByText("can be listed again").waitFor();
+  await page.getByRole("textbox", { name: "price" }).fill("cheap");
+  await page.getByRole("button", { name: "Save changes" }).click();
+  await page.getByText("expected a number, got “cheap”").waitFor();
+  await page.getByRole("textbox", { name: "price" }).fill("120");
+  await page.getByRole("button", { name: "Add an attribute" }).click();
+  await page.getByRole("textbox", { name: "Name of the attribute" }).fill("brand");
+  await page.getByRole("textbox", { name: "Value of the attribute" }).fill("Walk");
+  await page.getByRole("button", { name: "Save changes" }).click();
+  await page.getByText("Changes saved.").waitFor();
+  let stored = (await api("GET", `/v1/items/${id}`)).body.attributes;
+  assert.deepEqual([stored.title, stored.price, stored.brand], [EVIL, 120, "Walk"]);
+  await page.getByRole("button", { name: "Take brand away" }).click();
+  await page.getByRole("button", { name: "Save changes" }).click();
+  await page.getByRole("button", { name: "Take brand away" }).waitFor({ state: "detached" });
+  await page.waitForTimeout(300);
+  stored = (await api("GET", `/v1/items/${id}`)).body.attributes;
+  assert.equal("brand" in stored, false);
+  // The same title on the phone screen.
+  const second = await open(`/#/lists?user=newcomer&filter=${encodeURIComponent("price = 120")}&k=50`);
+  await second.page.locator(".cards .title").first().waitFor();
+  assert.ok((await titles(second.page)).includes(EVIL));
+  assert.equal(await second.page.locator("main img").count(), 0);
+  await second.close();
+  await page.getByRole("button", { name: "Delete" }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
+  await page.getByText("is deleted.").waitFor();
+  assert.equal((await api("GET", `/v1/items/${id}`)).body.available, false);
+  await page.getByRole("row", { name: id }).filter({ hasText: "no" }).waitFor();
+  await search.fill(`${id}-nothing`);
+  await page.getByText("Nothing matches.").waitFor();
+  await search.fill("");
+  await page.getByRole("button", { name: "Next" }).click();
+  await page.getByText(/^26–50 of/).waitFor();
+  await close();
+});
+
+test("users: search, edit, what happened lately, their list", async () => {
+  const evil = `${EVIL}${Date.now()}`;
+  await api("PUT", `/v1/users/${encodeURIComponent(evil)}`, { attributes: { age: "25-34" } });
+  const { page, close } = await open("/#/users");
+  const search = page.getByRole("searchbox", { name: "Search by id" });
+  await search.fill(evil);
+  await page.getByRole("button", { name: evil }).click();
+  await page.getByRole("heading", { name: evil }).waitFor();
+  assert.equal(await page.locator("main img").count(), 0, "an id is text");
+  await page.getByRole("textbox", { name: "age" }).fill("35-44");
+  await page.getByRole("button", { name: "Save changes" }).click();
+  await page.getByText("Changes saved.").waitFor();
+  assert.equal((await api("GET", `/v1/users/${encodeURIComponent(evil)}`)).body.attributes.age, "35-44");
+  await page.getByRole("heading", { name: "Lately" }).waitFor();
+  await page.getByRole("link", { name: "See their list" }).click();
+  await page.getByRole("heading", { name: new RegExp(`For (newcomer )?${EVIL.slice(0, 4)}`) }).waitFor();
+  await page.goBack();
+  await page.getByRole("heading", { name: evil }).waitFor();
+  await page.getByRole("button", { name: "Delete" }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
+  await page.getByText("is deleted.").waitFor();
+  await close();
+});
