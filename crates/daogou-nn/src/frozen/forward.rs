@@ -26,6 +26,9 @@ pub struct GroupRows<'a, T = f32> {
     pub values: &'a [T],
 }
 
+/// What a visit says of each group, by number.
+pub type Groups<'g, T = f32> = &'g (dyn Fn(usize) -> GroupRows<'g, T> + Sync);
+
 /// The memory one thread needs for visits. Grows to the largest visit and the most keys at a time, then allocates nothing.
 pub struct FrozenWorkspace<T = f32> {
     workspace: Workspace<T>,
@@ -86,14 +89,13 @@ impl<T: Real> Frozen<T> {
     pub fn begin(
         &self,
         (model, parameters): (&Model<T>, &Parameters<T>),
-        groups: &[GroupRows<'_, T>],
+        groups: Groups<'_, T>,
         memory: &mut FrozenWorkspace<T>,
     ) {
         let plan = &*self.plan;
         let FrozenWorkspace { workspace, pattern, shared, deltas, rows, spread, .. } = memory;
         pattern.check(model, false);
         assert_eq!(pattern.rows[plan.keyed.domain.0], 1, "one row stands for all");
-        assert_eq!(groups.len(), plan.keyed.usual.len(), "groups");
         (*rows, *spread) = (0, 0);
         let mut pass = Pass::new(model, parameters, pattern, &mut [], &mut [], workspace, None);
         plan.pattern_ops.iter().for_each(|&op| pass.run(op));
@@ -121,7 +123,7 @@ impl<T: Real> Frozen<T> {
                 );
             }
             for ((group, _), delta) in split.groups.iter().zip(deltas) {
-                let rows = groups[*group].values.len() / plan.keyed.usual[*group].len();
+                let rows = groups(*group).values.len() / plan.keyed.usual[*group].len();
                 delta.ready.clear();
                 delta.ready.resize(rows, false);
                 delta.products.resize(rows * units, T::ZERO);
@@ -138,13 +140,14 @@ impl<T: Real> Frozen<T> {
         &self,
         (model, parameters): (&Model<T>, &Parameters<T>),
         keys: &[u32],
-        groups: &[GroupRows<'_, T>],
+        groups: Groups<'_, T>,
         memory: &mut FrozenWorkspace<T>,
     ) {
         let plan = &*self.plan;
         self.repeat(model, keys.len(), memory);
         let FrozenWorkspace { workspace, block, shared, deltas, picks, spread, .. } = memory;
-        for (group, picks) in groups.iter().zip(&mut *picks) {
+        for (group, picks) in picks.iter_mut().enumerate() {
+            let group = groups(group);
             picks.clear();
             picks.extend(keys.iter().map(|&k| group.row_of[group.of_key[k as usize] as usize]));
         }
@@ -179,7 +182,7 @@ impl<T: Real> Frozen<T> {
                     let mut to = pass.value_mut(node);
                     let width = plan.keyed.usual[group].len();
                     for (i, &pick) in picks[group].iter().enumerate() {
-                        let values = &groups[group].values[pick as usize * width..][..width];
+                        let values = &groups(group).values[pick as usize * width..][..width];
                         let cols = to.cols;
                         to.row(i).copy_from_slice(&values[place..place + cols]);
                     }
@@ -195,7 +198,7 @@ impl<T: Real> Frozen<T> {
         split: &Split,
         keys: &[u32],
         shared: &[T],
-        (groups, picks, deltas): (&[GroupRows<'_, T>], &[Vec<u32>], &mut [Delta<T>]),
+        (groups, picks, deltas): (Groups<'_, T>, &[Vec<u32>], &mut [Delta<T>]),
     ) {
         let linear = linear(pass.model, split.op);
         let mut y = pass.value_mut(split.out);
@@ -209,7 +212,7 @@ impl<T: Real> Frozen<T> {
                     pass,
                     linear,
                     (columns, usual),
-                    groups[*group].values,
+                    groups(*group).values,
                     &picks[*group],
                 );
             }

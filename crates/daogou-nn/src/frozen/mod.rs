@@ -27,7 +27,7 @@ mod tests;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
-pub use forward::{FrozenWorkspace, GroupRows};
+pub use forward::{FrozenWorkspace, GroupRows, Groups};
 use plan::{Plan, Split};
 
 use crate::batch::Micro;

@@ -232,6 +232,7 @@ impl<T: Real> Shop<T> {
             row_of: &visit.row_of[g],
             values: &values[g],
         });
+        let groups = |group: usize| groups[group];
         frozen.begin(network, &groups, memory);
         let mut out = vec![Vec::new(); self.outputs.len()];
         for keys in keys.chunks(block) {
