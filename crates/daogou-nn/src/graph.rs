@@ -90,6 +90,17 @@ pub(crate) struct Node {
     packed: bool,
 }
 
+impl Node {
+    /// The node whose values these are, for nodes that no op computes, and whether they are seen in another shape.
+    pub(crate) fn seen(&self) -> Option<(NodeId, bool)> {
+        match self.view {
+            View::Own => None,
+            View::Columns(of, _) => Some((of, false)),
+            View::Reshape(of) => Some((of, true)),
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum View {
     /// Has its own buffer.

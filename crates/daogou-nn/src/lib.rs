@@ -40,6 +40,7 @@ mod batch;
 mod dense_layer;
 pub mod embedding;
 mod engine;
+pub mod frozen;
 #[cfg(test)]
 mod gradcheck;
 mod graph;
@@ -60,6 +61,7 @@ pub use batch::{Batch, Micro};
 pub use dense_layer::{DenseLayer, add_relu_rows};
 pub use embedding::Table;
 pub use engine::{Diverged, Engine, EngineConfig, StepSize};
+pub use frozen::{Frozen, FrozenWorkspace};
 pub use graph::{DomainId, Graph, InputId, MapId, Model, NodeId, Param, TableId};
 pub use init::Init;
 pub use layers::Activation;

@@ -49,6 +49,12 @@ impl<'a, T> Mat<'a, T> {
         Self { ptr: values.as_ptr(), rows, cols, stride, life: PhantomData }
     }
 
+    /// Some of its rows.
+    pub(crate) fn rows(&self, rows: std::ops::Range<usize>) -> Self {
+        assert!(rows.start <= rows.end && rows.end <= self.rows, "rows {rows:?} of {}", self.rows);
+        Self { ptr: self.ptr.wrapping_add(rows.start * self.stride), rows: rows.len(), ..*self }
+    }
+
     #[inline(always)]
     pub(crate) fn row(&self, i: usize) -> &'a [T] {
         assert!(i < self.rows, "row {i} of {}", self.rows);

@@ -1,6 +1,7 @@
 //! Answers ask after ask for one run and what is on offer, in the same memory.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use daogou_nn::Team;
@@ -10,13 +11,13 @@ use crate::data::{Column, Encoding, encode_cell, encode_time};
 use crate::filter::Filter;
 use crate::list_maker::{
     Goods, ListMaker, Made, Scored, Visit, Wish, Workshop, check_explore, configured_weights,
-    unknown_columns,
 };
 use crate::lists::{Objective, Scratch, Weights, builder, explain, moved_by};
 use crate::people::Visitor;
 use crate::recommend::{Ask, Item, Reasons, Recommendation, Wanted};
 use crate::run::TrainedRun;
 use crate::schema::{ListRules, Role, Side, TaskKind};
+use crate::score::{FrozenItems, unknown_columns};
 use crate::stock::Stock;
 use crate::{Error, Result};
 
@@ -73,9 +74,24 @@ impl<'a> Guide<'a> {
     ///
     /// Where nothing is on offer, or a rule of the configuration names what there is none of.
     pub fn new(run: &'a TrainedRun, stock: &'a Stock, threads: usize) -> Result<Self> {
-        let goods = Goods { items: &stock.items, catalogue: &stock.catalogue };
+        let frozen = FrozenItems::of(run, stock, &mut Team::new(threads));
+        Self::with_frozen(run, (stock, Arc::new(frozen)), threads)
+    }
+
+    /// The same where the items of the stock are frozen already: nothing is computed but what rules need. `frozen` was
+    /// made from this run, and brought up to date with every change of the stock.
+    ///
+    /// # Errors
+    ///
+    /// As [`Guide::new`].
+    pub fn with_frozen(
+        run: &'a TrainedRun,
+        (stock, frozen): (&'a Stock, Arc<FrozenItems>),
+        threads: usize,
+    ) -> Result<Self> {
         let listed: Vec<u32> = stock.listed().collect();
-        let maker = ListMaker::new(run, goods, &listed, threads)?;
+        let goods = (Goods::from(stock), frozen);
+        let maker = ListMaker::with_frozen(run, goods, &listed, threads)?;
         Ok(Self {
             run,
             stock,

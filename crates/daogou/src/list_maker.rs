@@ -1,28 +1,26 @@
 //! From a visit to a list: score the catalogue, read what is wanted, build. Serving and evaluation both do it here.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use daogou_nn::Team;
+use daogou_nn::{Team, kernels};
 
 use crate::assortment::ShopItems;
-use crate::calibrate::CalibratedForward;
 use crate::data::past::Lookback;
-use crate::data::timeline::history_ends;
-use crate::data::{Catalogue, Column, Dataset, FieldKind, Impressions, Requests, SideTable};
+use crate::data::timeline::history_end;
+use crate::data::{Catalogue, Column, Dataset, Impressions, Requests, SideTable};
 use crate::lists::{
     Candidates, Heads, ListBuilder, Objective, Rules, Scratch, Vectors, Weights, build_under,
     builder, utility_scale,
 };
-use crate::metrics::distribution::log_softmax;
-use crate::models::{Level, Logits, Mode, Source};
+use crate::models::{Logits, Source};
 use crate::people::People;
 use crate::rule_book::RuleBook;
 use crate::run::{TrainedRun, sigmoid};
 use crate::schema::{ListRules, ListsConfig, Role, Side, TaskKind};
+use crate::score::{FrozenItems, VisitForward, unknown_columns};
+use crate::stock::Stock;
 use crate::{Error, Result};
-
-/// Candidates that share one copy of the request in a forward pass.
-const CHUNK: usize = 256;
 
 /// Items that lists are made of: those of a run, or of a log read by it.
 #[derive(Clone, Copy)]
@@ -34,6 +32,12 @@ pub(crate) struct Goods<'a> {
 impl<'a> From<&'a TrainedRun> for Goods<'a> {
     fn from(run: &'a TrainedRun) -> Self {
         Self { items: &run.stored.items, catalogue: &run.stored.catalogue }
+    }
+}
+
+impl<'a> From<&'a Stock> for Goods<'a> {
+    fn from(stock: &'a Stock) -> Self {
+        Self { items: &stock.items, catalogue: &stock.catalogue }
     }
 }
 
@@ -60,11 +64,13 @@ pub(crate) struct ListMaker<'a> {
     run: &'a TrainedRun,
     goods: Goods<'a>,
     lookback: Lookback,
-    forward: CalibratedForward<'a>,
+    forward: VisitForward<'a>,
     book: RuleBook,
+    /// The visit as a request with a single impression.
     requests: Requests,
-    chunks: Vec<u32>,
     impressions: Impressions,
+    /// Item rows on offer.
+    items: Vec<u32>,
     price: Vec<f32>,
     category: Vec<u16>,
     tie_break: Vec<u64>,
@@ -72,7 +78,7 @@ pub(crate) struct ListMaker<'a> {
     /// Probabilities of each binary task by candidate; empty for other tasks.
     probabilities: Vec<Vec<f32>>,
     mix: Vec<f32>,
-    log_mix: Vec<f64>,
+    shares: Vec<f32>,
 }
 
 /// Memory that lists are built in, one after the other.
@@ -233,20 +239,44 @@ impl<'a> ListMaker<'a> {
         items: &[u32],
         threads: usize,
     ) -> Result<Self> {
+        let frozen = FrozenItems::of_goods(run, goods, &mut Team::new(threads));
+        Self::with_frozen(run, (goods, Arc::new(frozen)), items, threads)
+    }
+
+    /// The same where the items of `goods` are frozen already.
+    ///
+    /// # Errors
+    ///
+    /// As [`ListMaker::offer`].
+    pub(crate) fn with_frozen(
+        run: &'a TrainedRun,
+        (goods, frozen): (Goods<'a>, Arc<FrozenItems>),
+        items: &[u32],
+        threads: usize,
+    ) -> Result<Self> {
+        assert_eq!(frozen.rows(), goods.items.ids.len(), "every item is frozen");
         let mut maker = Self {
             lookback: Lookback::new(&run.stored.space, goods.items),
-            forward: run.forward(threads),
+            forward: VisitForward::new(run, frozen, threads),
             book: RuleBook::default(),
-            requests: Requests::default(),
-            chunks: Vec::new(),
+            requests: Requests {
+                columns: unknown_columns(run, Side::Context, 1),
+                offsets: vec![0, 1],
+                ..Requests::default()
+            },
+            impressions: Impressions {
+                item: vec![0],
+                columns: unknown_columns(run, Side::Impression, 1),
+                ..Impressions::default()
+            },
+            items: Vec::new(),
             price: Vec::new(),
             category: Vec::new(),
             tie_break: Vec::new(),
             novel: Vec::new(),
-            impressions: Impressions::default(),
             probabilities: vec![Vec::new(); run.config.tasks.len()],
             mix: Vec::new(),
-            log_mix: Vec::new(),
+            shares: Vec::new(),
             run,
             goods,
         };
@@ -272,23 +302,18 @@ impl<'a> ListMaker<'a> {
         book.add_bonuses(&lists.bonuses, &on_offer)?;
         book.add_floors(&lists.floors, run.exposure.prices(), &on_offer)?;
         self.book = book;
-        let chunks = items.len().div_ceil(CHUNK);
-        self.requests.offsets.clear();
-        self.requests.offsets.extend((0..=chunks).map(|c| (c * CHUNK).min(items.len()) as u32));
-        self.chunks.clear();
-        self.chunks.extend(0..chunks as u32);
         gather(&catalogue.price, items, &mut self.price);
         gather(&catalogue.category, items, &mut self.category);
         self.tie_break.clear();
         self.tie_break.extend(items.iter().map(|&i| u64::from(i)));
         self.novel.resize(items.len(), 1.0);
-        self.impressions.columns = unknown_columns(run, Side::Impression, items.len());
-        self.impressions.item.clear();
-        self.impressions.item.extend_from_slice(items);
+        self.items.clear();
+        self.items.extend_from_slice(items);
         Ok(())
     }
 
-    /// What the run says about all items and this visit: one forward pass over all items.
+    /// What the run says about all items and this visit: one forward pass over what depends on both. Nothing is allocated
+    /// from one visit to the next.
     pub(crate) fn score(&mut self, visit: &Visit<'_>, team: &mut Team) -> Scored<'_> {
         let config = &self.run.config;
         self.describe(visit);
@@ -301,22 +326,22 @@ impl<'a> ListMaker<'a> {
             impressions: &self.impressions,
             targets: &[],
         };
-        let logits = self.forward.run(&source, &self.chunks, Mode::Serve, team);
+        let logits = self.forward.run(&source, &self.items, &self.lookback, team);
         let binary = config.tasks.iter().zip(logits).zip(&mut self.probabilities);
         for ((_, logits), out) in binary.filter(|((t, _), _)| t.kind == TaskKind::Binary) {
-            out.clear();
-            out.extend(logits.values.iter().map(|&z| sigmoid(z)));
+            kernels::sigmoids(&logits.values, out);
         }
         self.mix.clear();
         if let Some(task) = config.task_of(Role::Diversity) {
-            mean_softmax(&logits[task], &mut self.log_mix, &mut self.mix);
+            let Logits { cols, values, .. } = &logits[task];
+            kernels::mean_softmax(values, *cols, &mut self.shares, &mut self.mix);
         }
         let end = self.requests.history_end.first().map_or(0, |&end| end as usize);
         mix_in_session(self.goods, (visit, end), config.lists.session_mix, &mut self.mix);
-        let novelty = config.task_of(Role::Novelty).map(|task| mean_sigmoid(&logits[task]));
+        let novelty = config.task_of(Role::Novelty).map(|task| mean_sigmoid(&logits[task].values));
         let of_role = |role| config.task_of(role).map(|task| self.probabilities[task].as_slice());
         Scored {
-            items: &self.impressions.item,
+            items: &self.items,
             category: &self.category,
             novel: &self.novel,
             tie_break: &self.tie_break,
@@ -334,34 +359,31 @@ impl<'a> ListMaker<'a> {
         }
     }
 
-    /// Writes a visit down as the request of every chunk of candidates, and marks what the person has not seen yet.
+    /// Writes a visit down as a request, and marks what the person has not seen yet.
     fn describe(&mut self, visit: &Visit<'_>) {
-        let (chunks, people) = (self.chunks.len(), visit.people);
-        let timelines = people.timelines;
-        let times = [visit.time];
+        let people = visit.people;
         // A log without time has no past that is known to be earlier.
-        let time = if timelines.time.is_empty() { &times[..0] } else { &times };
-        let end = history_ends(timelines, &[visit.user], time)[0];
+        let time = (!people.timelines.time.is_empty()).then_some(visit.time);
+        let end = history_end(people.timelines, visit.user, time);
         let requests = &mut self.requests;
         for (values, value) in [(&mut requests.user, visit.user), (&mut requests.history_end, end)]
         {
             values.clear();
-            values.resize(chunks, value);
+            values.push(value);
         }
         requests.time.clear();
-        requests.time.resize(chunks, visit.time);
+        requests.time.push(visit.time);
         let (columns, row) = visit.context;
-        requests.columns.clear();
-        requests.columns.extend(columns.iter().map(|column| column.repeated(row, chunks)));
-        let Impressions { item, columns, .. } = &mut self.impressions;
-        self.lookback.clear(columns);
-        self.lookback.extend((&people.sights, visit.user, visit.time), item, columns);
+        for (to, column) in requests.columns.iter_mut().zip(columns) {
+            to.set(0, (column, row));
+        }
+        self.lookback.look((&people.sights, visit.user, visit.time));
 
         self.novel.fill(1.0);
         for seen in &people.seen {
             for (item, &first) in seen.items(visit.user).iter().zip(seen.first_times(visit.user)) {
                 if first < visit.time
-                    && let Ok(candidate) = self.impressions.item.binary_search(item)
+                    && let Ok(candidate) = self.items.binary_search(item)
                 {
                     self.novel[candidate] = 0.0;
                 }
@@ -391,25 +413,6 @@ fn gather<T: Copy>(values: &[T], rows: &[u32], to: &mut Vec<T>) {
     to.clear();
     if !values.is_empty() {
         to.extend(rows.iter().map(|&row| values[row as usize]));
-    }
-}
-
-/// Rows that a head answers a request with: its own, of which every chunk has a copy, or those of all candidates.
-fn answers(logits: &Logits) -> &[f32] {
-    match logits.level {
-        Level::Request => &logits.values[..logits.cols],
-        Level::Impression => &logits.values,
-    }
-}
-
-/// The mean of a head's shares over [`answers`], into `mix`.
-fn mean_softmax(logits: &Logits, log: &mut Vec<f64>, mix: &mut Vec<f32>) {
-    let rows = answers(logits);
-    let n = (rows.len() / logits.cols).max(1) as f32;
-    mix.resize(logits.cols, 0.0);
-    for row in rows.chunks_exact(logits.cols) {
-        log_softmax(row, log);
-        mix.iter_mut().zip(&*log).for_each(|(share, l)| *share += l.exp() as f32 / n);
     }
 }
 
@@ -443,25 +446,9 @@ fn mix_in_session(
     }
 }
 
-/// The mean of a head's share over [`answers`].
-fn mean_sigmoid(logits: &Logits) -> f32 {
-    let rows = answers(logits);
-    rows.iter().map(|&z| sigmoid(z)).sum::<f32>() / rows.len().max(1) as f32
-}
-
-/// Columns of a side where nothing is known.
-pub(crate) fn unknown_columns(run: &TrainedRun, side: Side, rows: usize) -> Vec<Column> {
-    let fields = run.stored.space.fields.iter().filter(|f| f.side == side);
-    fields
-        .filter_map(|field| match field.kind {
-            FieldKind::Id { .. } => Some(Column::Ids(vec![0; rows])),
-            FieldKind::Number => Some(Column::Numbers(vec![0.0; rows])),
-            FieldKind::Bag { .. } => {
-                Some(Column::Bags { offsets: vec![0; rows + 1], ids: Vec::new() })
-            }
-            FieldKind::History { .. } => None,
-        })
-        .collect()
+/// The mean of a head's share over the rows it answers with.
+fn mean_sigmoid(logits: &[f32]) -> f32 {
+    logits.iter().map(|&z| sigmoid(z)).sum::<f32>() / logits.len().max(1) as f32
 }
 
 /// Weights of the configuration, without the objectives that this run has no head for.

@@ -1,7 +1,7 @@
 //! `daogou bench`.
 
 use clap::{Args, Subcommand, ValueEnum};
-use daogou::bench::{self, ListOptions, ScoreOptions, TrainOptions};
+use daogou::bench::{self, ListOptions, ScoreOptions, TrainOptions, VisitOptions};
 
 use super::{Format, Outcome};
 use crate::terminal::print;
@@ -19,6 +19,8 @@ enum What {
     Train(Sized),
     /// Microseconds to score one person against a thousand candidates, on one thread
     Score(Sized),
+    /// Microseconds to score a visit to the simulated shop, on one thread: its whole catalogue, and some candidates
+    Visit(Visit),
     /// Microseconds to build one list, by builder, on one thread
     Lists(Lists),
 }
@@ -34,6 +36,25 @@ struct Lists {
     /// Categories of the items
     #[arg(long, default_value_t = ListOptions::default().categories)]
     categories: usize,
+    /// Form of the output
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
+}
+
+#[derive(Args)]
+struct Visit {
+    /// Items of the catalogue
+    #[arg(long, default_value_t = VisitOptions::default().items)]
+    items: u32,
+    /// Candidates of the second measurement
+    #[arg(long, default_value_t = VisitOptions::default().candidates)]
+    candidates: usize,
+    /// Visits that are timed
+    #[arg(long, default_value_t = VisitOptions::default().visits)]
+    visits: usize,
+    /// Settings of the run, as `KEY=VALUE`
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
     /// Form of the output
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
@@ -107,6 +128,47 @@ impl Bench {
                          {:>8.0} us median by the plain path, largest difference {:.1e}\n",
                         r.p50_us, r.p99_us, r.candidates, r.plain_p50_us, r.largest_difference
                     ),
+                }
+            }
+            What::Visit(asked) => {
+                let results = bench::visits(&VisitOptions {
+                    items: asked.items.max(1),
+                    candidates: asked.candidates.max(1),
+                    visits: asked.visits.max(1),
+                    settings: asked.set,
+                })?;
+                match asked.format {
+                    Format::Json => serde_json::to_string(&results)? + "\n",
+                    Format::Table => {
+                        let mut table = format!(
+                            "{:<12}{:>10}{:>10}{:>14}{:>14}{:>12}\n",
+                            "candidates",
+                            "p50 us",
+                            "p99 us",
+                            "plain p50 us",
+                            "plain p99 us",
+                            "difference"
+                        );
+                        for r in &results.scored {
+                            table += &format!(
+                                "{:<12}{:>10.0}{:>10.0}{:>14.0}{:>14.0}{:>12.1e}\n",
+                                r.candidates,
+                                r.p50_us,
+                                r.p99_us,
+                                r.plain_p50_us,
+                                r.plain_p99_us,
+                                r.largest_difference
+                            );
+                        }
+                        table
+                            + &format!(
+                                "{:.1} ms to freeze {} items, {} bytes each; {:.0} us for one that changed\n",
+                                results.freeze_ms,
+                                results.items,
+                                results.bytes_per_item,
+                                results.refreeze_us
+                            )
+                    }
                 }
             }
             What::Lists(asked) => {

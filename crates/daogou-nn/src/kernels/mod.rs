@@ -172,6 +172,34 @@ pub(crate) fn softmax<T: Real>(z: &[T], out: &mut [T]) -> T {
     top + total.ln()
 }
 
+/// The probability `1 / (1 + e^-z)` of each logit, into `out`.
+pub fn sigmoids(logits: &[f32], out: &mut Vec<f32>) {
+    out.clear();
+    out.resize(logits.len(), 0.0);
+    vectorised(
+        #[inline(always)]
+        || out.iter_mut().zip(logits).for_each(|(p, z)| *p = z.sigmoid()),
+    );
+}
+
+/// The mean of the softmax of rows of `cols` logits, into `mean`; zeros without rows. `row` is memory for one of them.
+pub fn mean_softmax(logits: &[f32], cols: usize, row: &mut Vec<f32>, mean: &mut Vec<f32>) {
+    mean.clear();
+    mean.resize(cols, 0.0);
+    row.clear();
+    row.resize(whole(cols), 0.0);
+    let share = 1.0 / (logits.len() / cols).max(1) as f32;
+    vectorised(
+        #[inline(always)]
+        || {
+            for logits in logits.chunks_exact(cols) {
+                softmax(logits, row);
+                axpy(mean, share, row);
+            }
+        },
+    );
+}
+
 /// The least length of whole vectors with room for so many values.
 pub(crate) fn whole(len: usize) -> usize {
     len.next_multiple_of(LANES)

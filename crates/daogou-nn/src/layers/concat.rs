@@ -21,6 +21,9 @@ impl<T: Real> Op<T> for Concat {
     fn as_concat(&mut self) -> Option<(&[NodeId], &mut [bool], NodeId)> {
         Some((&self.parts, &mut self.placed, self.out))
     }
+    fn parts(&self) -> Option<&[NodeId]> {
+        Some(&self.parts)
+    }
     fn forward(&self, pass: &mut Pass<'_, T>) {
         let mut out = pass.value_mut(self.out);
         let mut start = 0;

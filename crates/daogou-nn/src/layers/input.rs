@@ -1,6 +1,6 @@
 //! Where values enter the graph: embedding lookups and dense inputs.
 
-use super::{Op, Pass};
+use super::{Given, Op, Pass};
 use crate::graph::{GradMode, InputId, NodeId, TableId};
 use crate::real::Real;
 
@@ -20,6 +20,9 @@ impl<T: Real> Op<T> for Lookup {
     }
     fn has_parameters(&self) -> bool {
         true
+    }
+    fn given(&self) -> Option<Given> {
+        Some(Given::Site(self.site))
     }
     fn forward(&self, pass: &mut Pass<'_, T>) {
         let table = pass.table(self.table);
@@ -54,6 +57,9 @@ impl<T: Real> Op<T> for Dense {
     }
     fn output(&self) -> NodeId {
         self.out
+    }
+    fn given(&self) -> Option<Given> {
+        Some(Given::Input(self.input))
     }
     fn forward(&self, pass: &mut Pass<'_, T>) {
         let mut out = pass.value_mut(self.out);

@@ -46,7 +46,7 @@ pub(crate) enum Picked {
 
 impl Picked {
     /// The products, and which of them each row picks.
-    fn rows<'a, T: Real>(self, pass: &Pass<'a, T>) -> (Mat<'a, T>, &'a [u32]) {
+    pub(crate) fn rows<'a, T: Real>(self, pass: &Pass<'a, T>) -> (Mat<'a, T>, &'a [u32]) {
         match self {
             Self::Table { projection } => pass.projection(projection),
             Self::Parent { product, map } => (pass.value(product), pass.map(map)),
@@ -75,6 +75,9 @@ impl<T: Real> Op<T> for Linear {
     }
     fn has_parameters(&self) -> bool {
         true
+    }
+    fn as_linear(&self) -> Option<&Linear> {
+        Some(self)
     }
     fn products(&self, nodes: &[Node]) -> usize {
         let (x, out) = (&nodes[self.x.0], &nodes[self.out.0]);

@@ -58,10 +58,33 @@ pub(crate) trait Op<T: Real>: Send + Sync {
     fn as_concat(&mut self) -> Option<(&[NodeId], &mut [bool], NodeId)> {
         None
     }
+    /// Parts of a concatenation.
+    fn parts(&self) -> Option<&[NodeId]> {
+        None
+    }
+    /// Linear layers tell what they multiply, so that parts of it can be multiplied beforehand.
+    fn as_linear(&self) -> Option<&Linear> {
+        None
+    }
+    /// What of a micro-batch it reads itself; a linear layer tells with [`Op::as_linear`].
+    fn given(&self) -> Option<Given> {
+        None
+    }
     /// Computes the output.
     fn forward(&self, pass: &mut Pass<'_, T>);
     /// Reads the output's gradient, adds to parameter gradients, writes the inputs' gradients as `modes` say.
     fn backward(&self, pass: &mut Pass<'_, T>, modes: &[GradMode]);
+}
+
+/// A part of a micro-batch that an op reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Given {
+    /// Ids of a lookup.
+    Site(usize),
+    /// Values of a dense input.
+    Input(InputId),
+    /// Which rows belong together.
+    Map(MapId),
 }
 
 /// One run of a graph over one micro-batch: what ops see.
@@ -80,6 +103,8 @@ pub(crate) struct Pass<'a, T> {
     workspace: &'a mut Workspace<T>,
     /// Key of this pass's random numbers; `None` when not training.
     pub(crate) randomness: Option<u64>,
+    /// By node: whether its first row stands for all; empty: of none.
+    alike: &'a [bool],
     op: usize,
 }
 
@@ -104,15 +129,24 @@ impl<'a, T: Real> Pass<'a, T> {
             param_grads,
             workspace,
             randomness,
+            alike: &[],
             op: 0,
         }
     }
 
+    /// With nodes whose first row was computed before and stands for all rows.
+    pub(crate) fn with_alike(self, alike: &'a [bool]) -> Self {
+        Self { alike, ..self }
+    }
+
+    /// Runs one op.
+    pub(crate) fn run(&mut self, index: usize) {
+        self.op = index;
+        self.model.ops[index].forward(self);
+    }
+
     pub(crate) fn forward(&mut self) {
-        for (index, op) in self.model.ops.iter().enumerate() {
-            self.op = index;
-            op.forward(self);
-        }
+        (0..self.model.ops.len()).for_each(|index| self.run(index));
     }
 
     pub(crate) fn backward(&mut self) {
@@ -135,14 +169,15 @@ impl<'a, T: Real> Pass<'a, T> {
 
     pub(crate) fn value<'b>(&self, node: NodeId) -> Mat<'b, T> {
         let n = &self.model.nodes[node.0];
-        // SAFETY: `reserve` made the buffer large enough for all rows; see the type's note on aliasing. The buffers
-        // are not moved or freed during a pass.
+        let stride = if self.alike.get(node.0).is_some_and(|alike| *alike) { 0 } else { n.stride };
+        // SAFETY: `reserve` made the buffer large enough for all rows, or for the first, where it stands for all; see
+        // the type's note on aliasing. The buffers are not moved or freed during a pass.
         unsafe {
             Mat::new(
                 self.workspace.values[n.buffer].as_ptr().add(n.offset),
                 self.rows(n),
                 n.cols,
-                n.stride,
+                stride,
             )
         }
     }

@@ -1,6 +1,6 @@
 //! Between domains: copy a parent's row to its children, or sum the children into the parent.
 
-use super::{Op, Pass};
+use super::{Given, Op, Pass};
 use crate::graph::{DomainId, GradMode, MapId, Node, NodeId};
 use crate::kernels::{self, vectorised};
 use crate::real::Real;
@@ -18,6 +18,9 @@ impl<T: Real> Op<T> for Gather {
     }
     fn output(&self) -> NodeId {
         self.out
+    }
+    fn given(&self) -> Option<Given> {
+        Some(Given::Map(self.map))
     }
     fn forward(&self, pass: &mut Pass<'_, T>) {
         let (x, mut y) = (pass.value(self.x), pass.value_mut(self.out));
@@ -60,6 +63,9 @@ impl<T: Real> Op<T> for Pool {
     /// One weight per parent: 1, or 1 / number of children.
     fn scratch(&self, nodes: &[Node]) -> Option<(DomainId, usize)> {
         Some((nodes[self.out.0].domain, 1))
+    }
+    fn given(&self) -> Option<Given> {
+        Some(Given::Map(self.map))
     }
     fn forward(&self, pass: &mut Pass<'_, T>) {
         let (x, mut y) = (pass.value(self.x), pass.value_mut(self.out));

@@ -3,10 +3,12 @@
 mod lists;
 mod score;
 mod train;
+mod visit;
 
 pub use lists::{ListOptions, ListResult, lists};
 pub use score::{ScoreOptions, ScoreResult, score};
 pub use train::{TrainOptions, TrainResult, train};
+pub use visit::{VisitOptions, VisitResult, visits};
 
 use daogou_nn::{Activation, Graph, Init, Model, NodeId};
 

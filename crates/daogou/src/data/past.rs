@@ -4,6 +4,7 @@
 //! the person's impressions *strictly before* t whose item has value v; the model reads its four [`Measure`]s. Requests
 //! of one time know nothing of each other, so a list never counts itself.
 
+use daogou_nn::frozen::GroupRows;
 use serde::{Deserialize, Serialize};
 
 use super::dataset::{Column, Impressions, Requests, SideTable};
@@ -318,39 +319,113 @@ impl<'a> Sights<'a> {
     }
 }
 
+/// Past fields by which the same items are alike: one value of an item has one row of their standardised measures.
+pub(crate) struct PastGroup {
+    of: Option<usize>,
+    fields: Vec<PastField>,
+}
+
+struct PastField {
+    measure: Measure,
+    /// Of the impression side.
+    column: usize,
+    mean: f64,
+    sd: f64,
+}
+
+impl PastField {
+    fn standardised(&self, measures: &[f32; 4]) -> f32 {
+        ((f64::from(measures[self.measure as usize]) - self.mean) / self.sd) as f32
+    }
+}
+
+impl PastGroup {
+    /// Those of a feature space, in its order.
+    pub(crate) fn of_space(space: &FeatureSpace) -> Vec<Self> {
+        let mut groups: Vec<Self> = Vec::new();
+        for (field, encoding) in space.fields.iter().zip(&space.encodings) {
+            let Encoding::Past { of, measure, mean, sd } = *encoding else { continue };
+            let known = groups.iter().position(|group| group.of == of).unwrap_or_else(|| {
+                groups.push(Self { of, fields: Vec::new() });
+                groups.len() - 1
+            });
+            groups[known].fields.push(PastField { measure, column: field.column, mean, sd });
+        }
+        groups
+    }
+
+    /// Columns of the impression side, in the order of a row.
+    pub(crate) fn columns(&self) -> impl Iterator<Item = usize> + '_ {
+        self.fields.iter().map(|field| field.column)
+    }
+
+    /// The row of a value that a person was never shown.
+    pub(crate) fn never(&self) -> Vec<f32> {
+        let never = Tally::default().measures(0);
+        self.fields.iter().map(|field| field.standardised(&never)).collect()
+    }
+}
+
 /// Past fields of single people at a given time: for lists, and for rows that are answered by themselves.
 ///
-/// Memory: per group of past fields one tally per value. Nothing is allocated from one visit to the next.
+/// Memory: per group of past fields one number per item, and one tally per value. Nothing is allocated from one visit to
+/// the next.
 pub(crate) struct Lookback {
     groups: Vec<Group>,
 }
 
-/// Past fields by which the same items are alike.
+/// A group over given items.
 struct Group {
-    of: Option<usize>,
+    past: PastGroup,
     /// By item row.
     value: Vec<u32>,
     tallies: Tallies,
-    /// Measure, column of the impression side, mean, standard deviation.
-    fields: Vec<(Measure, usize, f64, f64)>,
+    /// What [`Lookback::look`] saw: by value, its row of `rows`; the first is that of what was never shown.
+    row_of: Vec<u32>,
+    rows: Vec<f32>,
+    /// Values with a row of their own.
+    with_row: Vec<u32>,
 }
 
 impl Lookback {
     /// For the past fields of `space`; `items` are the item side's columns.
     pub(crate) fn new(space: &FeatureSpace, items: &SideTable) -> Self {
-        let mut groups: Vec<Group> = Vec::new();
-        for (field, encoding) in space.fields.iter().zip(&space.encodings) {
-            let Encoding::Past { of, measure, mean, sd } = encoding else { continue };
-            let known = groups.iter().position(|group| group.of == *of);
-            let group = known.unwrap_or_else(|| {
-                let value = values_of(space, *of, items);
-                let tallies = Tallies::new(values(&value));
-                groups.push(Group { of: *of, value, tallies, fields: Vec::new() });
-                groups.len() - 1
-            });
-            groups[group].fields.push((*measure, field.column, *mean, *sd));
+        let group = |past: PastGroup| {
+            let value = values_of(space, past.of, items);
+            let n = values(&value);
+            Group {
+                tallies: Tallies::new(n),
+                row_of: vec![0; n],
+                rows: past.never(),
+                with_row: Vec::new(),
+                value,
+                past,
+            }
+        };
+        Self { groups: PastGroup::of_space(space).into_iter().map(group).collect() }
+    }
+
+    /// Reads what `user`, visiting at `time`, had seen strictly before. Cost: the person's own past per group, whatever the
+    /// number of items. See [`Lookback::rows`].
+    pub(crate) fn look(&mut self, (sights, user, time): (&Sights<'_>, u32, i64)) {
+        for Group { past, value, tallies, row_of, rows, with_row } in &mut self.groups {
+            with_row.drain(..).for_each(|value| row_of[value as usize] = 0);
+            rows.truncate(past.fields.len());
+            sights.of(user, time, |item, tally| tallies.add(value[item as usize], tally));
+            std::mem::swap(&mut tallies.touched, with_row);
+            for (row, &value) in (1..).zip(&*with_row) {
+                row_of[value as usize] = row;
+                let tally = std::mem::take(&mut tallies.of[value as usize]);
+                let measures = tally.measures(time);
+                rows.extend(past.fields.iter().map(|field| field.standardised(&measures)));
+            }
         }
-        Self { groups }
+    }
+
+    /// What was seen last: rows of standardised measures by value of an item.
+    pub(crate) fn rows(&self, group: usize) -> GroupRows<'_> {
+        let Group { value, row_of, rows, .. } = &self.groups[group];
+        GroupRows { of_key: value, row_of, values: rows }
     }
 
     /// Appends to the past fields among `columns` what `user`, visiting at `time`, had seen of each of `items` strictly
@@ -362,16 +437,16 @@ impl Lookback {
         columns: &mut [Column],
     ) {
         let never = Tally::default().measures(time);
-        for Group { value, tallies, fields, .. } in &mut self.groups {
+        for Group { past, value, tallies, .. } in &mut self.groups {
             sights.of(user, time, |item, tally| tallies.add(value[item as usize], tally));
-            for (measure, column, mean, sd) in fields {
-                let Column::Numbers(out) = &mut columns[*column] else {
+            for field in &past.fields {
+                let Column::Numbers(out) = &mut columns[field.column] else {
                     unreachable!("a past field has numbers")
                 };
                 out.extend(items.iter().map(|&item| {
                     let tally = &tallies.of[value[item as usize] as usize];
                     let seen = if tally.shown == 0 { never } else { tally.measures(time) };
-                    ((f64::from(seen[*measure as usize]) - *mean) / *sd) as f32
+                    field.standardised(&seen)
                 }));
             }
             tallies.clear();
@@ -380,8 +455,8 @@ impl Lookback {
 
     /// Empties the past fields among `columns`.
     pub(crate) fn clear(&self, columns: &mut [Column]) {
-        for (_, column, ..) in self.groups.iter().flat_map(|group| &group.fields) {
-            let Column::Numbers(values) = &mut columns[*column] else {
+        for column in self.groups.iter().flat_map(|group| group.past.columns()) {
+            let Column::Numbers(values) = &mut columns[column] else {
                 unreachable!("a past field has numbers")
             };
             values.clear();

@@ -39,18 +39,19 @@ pub fn build(n_users: usize, events: &Engagements<'_>) -> Timelines {
 /// End of each request's history: the first event of its user that is not strictly earlier than the request. Without
 /// times every history is empty. Cost: O(log events of the user) each.
 pub fn history_ends(timelines: &Timelines, users: &[u32], times: &[i64]) -> Vec<u32> {
-    let start = |user: u32| timelines.offsets[user as usize];
     if times.is_empty() {
-        return users.iter().map(|&user| start(user)).collect();
+        return users.iter().map(|&user| history_end(timelines, user, None)).collect();
     }
-    users
-        .iter()
-        .zip(times)
-        .map(|(&user, &time)| {
-            let events = &timelines.time[timelines.of(user)];
-            start(user) + events.partition_point(|&earlier| earlier < time) as u32
-        })
-        .collect()
+    let each = users.iter().zip(times);
+    each.map(|(&user, &time)| history_end(timelines, user, Some(time))).collect()
+}
+
+/// The same of one request.
+pub(crate) fn history_end(timelines: &Timelines, user: u32, time: Option<i64>) -> u32 {
+    let events = timelines.of(user);
+    let earlier =
+        time.map_or(0, |time| timelines.time[events.clone()].partition_point(|&t| t < time));
+    (events.start + earlier) as u32
 }
 
 /// Rows grouped by user (counting sort, order kept), each group then put in order by `arrange`.

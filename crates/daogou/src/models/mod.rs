@@ -7,6 +7,7 @@ mod feed;
 mod gates;
 mod heads;
 mod inputs;
+mod keyed;
 mod mmoe;
 mod ple;
 pub mod predict;

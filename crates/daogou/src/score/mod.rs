@@ -1,132 +1,236 @@
-//! Scoring many candidates for one person, with what does not depend on the person computed beforehand.
+//! Scoring many items for one visit, with what depends on an item alone computed beforehand.
 //!
-//! The first layer of `shared_mlp` reads `[user | item, brand, price, …]`, so `W·x + b = W_user·x_user + (W_item·x_item +
-//! b)`. The second part is one row per item, computed once; a request pays for its own half once and one addition per
-//! candidate. Exact but for the order of additions.
+//! [`FrozenItems`] keeps, for a run and what is on offer, each item's part of the network ([`daogou_nn::frozen`]); it
+//! outlives visits and sets of candidates, and a changed item is computed again by itself. [`VisitForward`] answers for any
+//! of these items. [`PlainForward`] is the same by the plain pass, as evaluation of a log and training run it: the readable
+//! twin that tests and benchmarks compare with.
 
-use daogou_nn::{DenseLayer, Model, Parameters};
+mod plain;
+#[cfg(test)]
+mod tests;
 
-use crate::{Error, Result};
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
 
-/// Candidates scored at a time, so that activations stay in the core's nearest cache.
-const BLOCK: usize = 128;
+use daogou_nn::frozen::{Frozen, FrozenWorkspace};
+use daogou_nn::{Micro, Team};
 
-/// Scores candidates of a `shared_mlp` network with two hidden layers.
-pub struct Scorer {
-    /// The user's part of the first layer, without bias.
-    user: DenseLayer,
-    /// Per item: the rest of the first layer, before its activation.
-    halves: Vec<f32>,
-    second: DenseLayer,
-    heads: DenseLayer,
-    units: usize,
-    own: Vec<f32>,
-    first_out: Vec<f32>,
-    second_out: Vec<f32>,
+pub(crate) use plain::PlainForward;
+
+use crate::data::past::{Lookback, PastGroup};
+use crate::data::{Column, FieldKind, Impressions, Requests, Timelines};
+use crate::list_maker::Goods;
+use crate::models::{Level, Logits, Mode, Source};
+use crate::run::TrainedRun;
+use crate::schema::Side;
+use crate::stock::Stock;
+
+/// Items scored at a time, so that activations stay in the core's cache. A multiple of the rows of a tile of every product.
+const BLOCK: usize = 168;
+
+/// The items' part of a run's network, by item row.
+///
+/// Memory: four bytes per item for each unit of a layer that reads items beside the visit (160 units, 640 bytes per item,
+/// for the default network of the simulated shop). Clones share it, 256 items at a time, until one of them changes.
+#[derive(Clone)]
+pub struct FrozenItems {
+    frozen: Frozen,
+    rows: usize,
 }
 
-impl Scorer {
-    /// Takes the layers of `model`: `user_columns` inputs of the first layer are the user's, the others are
-    /// `item_inputs`, row by row. Costs one forward pass of the first layer over all items and keeps its width per item.
-    ///
-    /// # Errors
-    ///
-    /// Where the network does not have these layers.
-    pub fn new(
-        model: &Model,
-        parameters: &Parameters,
-        user_columns: usize,
-        item_inputs: &[f32],
-    ) -> Result<Self> {
-        let missing =
-            |what: &str| Error::data(format!("expected a shared_mlp network with {what}"));
-        let find = |name: &str| model.params().iter().find(|p| p.name == name);
-        let weight = |name: &str| -> Result<(&[f32], usize, usize)> {
-            let p = find(name).ok_or_else(|| missing(&format!("`{name}`")))?;
-            Ok((&parameters.dense()[p.range()], p.rows, p.cols))
+impl FrozenItems {
+    /// Of all items of a stock. Costs the item's part of a forward pass over them.
+    pub fn of(run: &TrainedRun, stock: &Stock, team: &mut Team) -> Self {
+        Self::of_goods(run, Goods::from(stock), team)
+    }
+
+    pub(crate) fn of_goods(run: &TrainedRun, goods: Goods<'_>, team: &mut Team) -> Self {
+        let groups = PastGroup::of_space(&run.stored.space);
+        let group_of = |column: usize| {
+            let place = |group: &PastGroup| group.columns().position(|own| own == column);
+            groups.iter().enumerate().find_map(|(g, group)| Some((g, place(group)?)))
         };
-        let bias = |name: &str| -> Result<&[f32]> {
-            Ok(&parameters.dense()
-                [find(name).ok_or_else(|| missing(&format!("`{name}`")))?.range()])
+        let usual = groups.iter().map(PastGroup::never).collect();
+        let frozen = Frozen::new(&run.network.model, run.network.keyed(group_of, usual));
+        let mut items = Self { frozen, rows: 0 };
+        items.freeze(run, goods, &[], team);
+        items
+    }
+
+    /// Computes some items again, after they changed, and those that are new in the stock. Costs O(`rows`), and a copy of
+    /// their neighbours' memory where a clone still reads it.
+    pub fn refreeze(&mut self, run: &TrainedRun, stock: &Stock, rows: &[u32], team: &mut Team) {
+        self.freeze(run, Goods::from(stock), rows, team);
+    }
+
+    /// Number of item rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Memory per item.
+    pub fn bytes_per_item(&self) -> usize {
+        self.frozen.width() * size_of::<f32>()
+    }
+
+    fn freeze(&mut self, run: &TrainedRun, goods: Goods<'_>, rows: &[u32], team: &mut Team) {
+        let (before, now) = (self.rows as u32, goods.items.ids.len() as u32);
+        let mut rows: Vec<u32> = rows.iter().copied().filter(|&row| row < before).collect();
+        rows.extend(before..now);
+        rows.sort_unstable();
+        rows.dedup();
+        // Whoever visits: the plan keeps nothing that depends on it.
+        let nobody = Nobody::new(run);
+        let fill = |rows: &[u32], micro: &mut Micro| {
+            let impressions = Impressions {
+                item: rows.to_vec(),
+                columns: unknown_columns(run, Side::Impression, rows.len()),
+                ..Impressions::default()
+            };
+            let requests =
+                Requests { offsets: vec![0, rows.len() as u32], ..nobody.requests.clone() };
+            let source = Source {
+                users: &run.stored.users,
+                items: goods.items,
+                catalogue: goods.catalogue,
+                timelines: &nobody.timelines,
+                requests: &requests,
+                impressions: &impressions,
+                targets: &[],
+            };
+            run.network.feed.fill(&source, &[0], Mode::Serve, micro);
         };
-        let (w0, units, inputs) = weight("shared_net.0.weight")?;
-        if user_columns >= inputs {
-            return Err(missing("item inputs"));
+        self.frozen.freeze((&run.network.model, &run.parameters), &rows, fill, team);
+        self.rows = now as usize;
+    }
+}
+
+/// A request of everyone unknown.
+struct Nobody {
+    requests: Requests,
+    timelines: Timelines,
+}
+
+impl Nobody {
+    fn new(run: &TrainedRun) -> Self {
+        Self {
+            requests: Requests {
+                user: vec![0],
+                time: vec![0],
+                history_end: vec![0],
+                columns: unknown_columns(run, Side::Context, 1),
+                ..Requests::default()
+            },
+            timelines: Timelines { offsets: vec![0; 2], ..Timelines::default() },
         }
-        let item_columns = inputs - user_columns;
-        let part = |from: usize, to: usize| -> Vec<f32> {
-            w0.chunks_exact(inputs).flat_map(|row| row[from..to].iter().copied()).collect()
-        };
-        let zeros = vec![0.0; units];
-        let user = DenseLayer::new(&part(0, user_columns), &zeros, user_columns, false);
-        let rest = DenseLayer::new(
-            &part(user_columns, inputs),
-            bias("shared_net.0.bias")?,
-            item_columns,
-            false,
-        );
-        let items = item_inputs.len() / item_columns;
-        let mut halves = vec![0.0; items * units];
-        rest.apply(item_inputs, &mut halves);
-        let (w1, _, cols) = weight("shared_net.2.weight")?;
-        let second = DenseLayer::new(w1, bias("shared_net.2.bias")?, cols, true);
-        let mut head_weights = Vec::new();
-        let mut head_biases = Vec::new();
-        let names = model.params().iter().filter_map(|p| p.name.strip_suffix("_head.weight"));
-        for name in names {
-            head_weights.extend_from_slice(weight(&format!("{name}_head.weight"))?.0);
-            head_biases.extend_from_slice(bias(&format!("{name}_head.bias"))?);
-        }
-        let heads = DenseLayer::new(&head_weights, &head_biases, second.units(), false);
-        Ok(Self {
-            own: vec![0.0; units],
-            first_out: vec![0.0; BLOCK * units],
-            second_out: vec![0.0; BLOCK * second.units()],
-            user,
-            halves,
-            second,
-            heads,
-            units,
+    }
+}
+
+/// Columns of a side where nothing is known.
+pub(crate) fn unknown_columns(run: &TrainedRun, side: Side, rows: usize) -> Vec<Column> {
+    let fields = run.stored.space.fields.iter().filter(|f| f.side == side);
+    fields
+        .filter_map(|field| match field.kind {
+            FieldKind::Id { .. } => Some(Column::Ids(vec![0; rows])),
+            FieldKind::Number => Some(Column::Numbers(vec![0.0; rows])),
+            FieldKind::Bag { .. } => {
+                Some(Column::Bags { offsets: vec![0; rows + 1], ids: Vec::new() })
+            }
+            FieldKind::History { .. } => None,
         })
+        .collect()
+}
+
+/// The memory of one thread, and the visit it was filled for.
+struct Worker {
+    memory: FrozenWorkspace,
+    visit: u64,
+}
+
+/// Some candidates, and the logits of each head for them.
+struct Job {
+    candidates: Range<usize>,
+    out: Vec<Vec<f32>>,
+}
+
+/// Calibrated logits of every head for any items of one visit, visit after visit in the same memory: once it has grown, a
+/// visit allocates nothing.
+pub(crate) struct VisitForward<'a> {
+    run: &'a TrainedRun,
+    items: Arc<FrozenItems>,
+    workers: Vec<Mutex<Worker>>,
+    jobs: Vec<Job>,
+    logits: Vec<Logits>,
+    visit: u64,
+}
+
+impl<'a> VisitForward<'a> {
+    /// Memory for a team of `threads`; `items` are the run's.
+    pub(crate) fn new(run: &'a TrainedRun, items: Arc<FrozenItems>, threads: usize) -> Self {
+        let (model, heads) = (&run.network.model, &run.network.heads);
+        let worker = || Worker { memory: FrozenWorkspace::new(model, &items.frozen), visit: 0 };
+        let logits = heads.iter().map(|head| Logits {
+            level: head.level,
+            cols: model.cols(head.logits),
+            values: Vec::new(),
+        });
+        Self {
+            workers: (0..threads.max(1)).map(|_| Mutex::new(worker())).collect(),
+            jobs: Vec::new(),
+            logits: logits.collect(),
+            visit: 0,
+            run,
+            items,
+        }
     }
 
-    /// Logits per candidate: all heads in the order of the network.
-    pub fn width(&self) -> usize {
-        self.heads.units()
-    }
-
-    /// Scores `candidates` (item rows) for the user with these inputs, into `out`: [`Scorer::width`] logits each.
-    /// Allocates nothing.
+    /// Logits for `candidates` (item rows, in any order): heads of the request have one row, others one per candidate. The
+    /// request is the first of `source`, with a single impression, whose item and past fields do not matter: what the
+    /// person has seen is told by `lookback`. The result does not depend on the number of threads.
     ///
     /// # Panics
     ///
-    /// If `out` is too short or an item does not exist.
-    pub fn score(&mut self, user: &[f32], candidates: &[u32], out: &mut [f32]) {
-        let (units, width) = (self.units, self.width());
-        self.user.apply(user, &mut self.own);
-        for (block, out) in candidates.chunks(BLOCK).zip(out.chunks_mut(BLOCK * width)) {
-            let n = block.len();
-            daogou_nn::add_relu_rows(
-                &self.own,
-                &self.halves,
-                block,
-                &mut self.first_out[..n * units],
-            );
-            let hidden = &mut self.second_out[..n * self.second.units()];
-            self.second.apply(&self.first_out[..n * units], hidden);
-            self.heads.apply(hidden, &mut out[..n * width]);
+    /// If `team` is larger than the team this was made for, or a candidate was never frozen.
+    pub(crate) fn run(
+        &mut self,
+        source: &Source<'_>,
+        candidates: &[u32],
+        lookback: &Lookback,
+        team: &mut Team,
+    ) -> &[Logits] {
+        let Self { run, items, workers, jobs, logits, visit } = self;
+        assert!(team.size() <= workers.len(), "each member of the team has its own memory");
+        let (network, heads) = ((&run.network.model, &run.parameters), &run.network.heads);
+        *visit += 1;
+        let used = candidates.len().div_ceil(BLOCK);
+        while jobs.len() < used {
+            jobs.push(Job { candidates: 0..0, out: vec![Vec::new(); heads.len()] });
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use crate::bench::{ScoreOptions, Sizes, score};
-
-    #[test]
-    fn precomputed_halves_give_the_plain_logits() {
-        let sizes = Sizes { users: 50, items: 300, brands: 7, classes: 9 };
-        let result = score(&ScoreOptions { sizes, candidates: 210, requests: 20 });
-        assert!(result.largest_difference < 1e-5, "{}", result.largest_difference);
+        for (index, job) in jobs[..used].iter_mut().enumerate() {
+            job.candidates = index * BLOCK..candidates.len().min((index + 1) * BLOCK);
+        }
+        let groups = |group: usize| lookback.rows(group);
+        team.for_each(&mut jobs[..used], |member, _, job| {
+            let mut worker = workers[member].lock().expect("each member has its own");
+            let Worker { memory, visit: begun } = &mut *worker;
+            if *begun != *visit {
+                run.network.feed.fill(source, &[0], Mode::Serve, memory.pattern_mut());
+                items.frozen.begin(network, &groups, memory);
+                *begun = *visit;
+            }
+            let candidates = &candidates[job.candidates.clone()];
+            items.frozen.forward(network, candidates, &groups, memory);
+            for (head, out) in heads.iter().zip(&mut job.out) {
+                out.clear();
+                items.frozen.append(network.0, head.logits, memory, out);
+            }
+        });
+        for (h, logits) in logits.iter_mut().enumerate() {
+            logits.values.clear();
+            let own = if logits.level == Level::Request { 1 } else { used };
+            jobs[..own].iter().for_each(|job| logits.values.extend_from_slice(&job.out[h]));
+        }
+        run.calibrations.apply(source, &[0], Mode::Serve, logits);
+        logits
     }
 }

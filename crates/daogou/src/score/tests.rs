@@ -1,0 +1,1 @@
+//! The frozen answers against the plain ones.
