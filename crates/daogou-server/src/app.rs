@@ -118,7 +118,11 @@ impl App {
         for model in app.experiments.models() {
             let loaded = tokio::task::block_in_place(|| app.models.load(&model));
             if let Err(problem) = loaded {
-                tracing::warn!(model, problem = problem.detail, "an experiment's model cannot be loaded");
+                tracing::warn!(
+                    model,
+                    problem = problem.detail,
+                    "an experiment's model cannot be loaded"
+                );
             }
         }
         let cursor = app.count_again().await?;
@@ -200,7 +204,8 @@ impl App {
         }
         for document in &others {
             self.take_in(document);
-            if document.kind == Kind::Setting && document.id == SERVING
+            if document.kind == Kind::Setting
+                && document.id == SERVING
                 && let Some(choice) = parsed::<Choice>(document)
             {
                 self.choose(choice).await;
@@ -227,7 +232,11 @@ impl App {
                 self.notify("models", &serde_json::json!({}));
             }
             Ok(Err(problem)) => {
-                tracing::error!(model = choice.serving, problem = problem.detail, "the chosen model cannot be loaded");
+                tracing::error!(
+                    model = choice.serving,
+                    problem = problem.detail,
+                    "the chosen model cannot be loaded"
+                );
             }
             Err(_) => tracing::error!(model = choice.serving, "loading the chosen model failed"),
         }

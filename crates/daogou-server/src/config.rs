@@ -142,7 +142,8 @@ impl ServerConfig {
     ///
     /// Where it cannot be read, or says what is not understood.
     pub fn read(path: &Path) -> Result<Self, StartError> {
-        let text = fs_err::read_to_string(path).map_err(|error| StartError::Io(error.to_string()))?;
+        let text =
+            fs_err::read_to_string(path).map_err(|error| StartError::Io(error.to_string()))?;
         toml::from_str(&text)
             .map_err(|error| StartError::Config(format!("{}: {error}", path.display())))
     }
@@ -154,7 +155,8 @@ impl ServerConfig {
 
     /// Checks what types cannot.
     pub(crate) fn check(&self) -> Result<(), StartError> {
-        let wrong = |key: &str, problem: String| Err(StartError::Config(format!("{key}: {problem}")));
+        let wrong =
+            |key: &str, problem: String| Err(StartError::Config(format!("{key}: {problem}")));
         for (key, value) in [
             ("queue", self.queue),
             ("body_kib", self.body_kib),
@@ -187,7 +189,10 @@ impl ServerConfig {
         }
         for origin in &self.cors {
             if origin == "*" || !(origin.starts_with("http://") || origin.starts_with("https://")) {
-                return wrong("cors", format!("expected origins like `https://shop.example`, got `{origin}`"));
+                return wrong(
+                    "cors",
+                    format!("expected origins like `https://shop.example`, got `{origin}`"),
+                );
             }
         }
         Ok(())
@@ -195,7 +200,8 @@ impl ServerConfig {
 
     /// Whether other servers on the store are followed.
     pub(crate) fn follows(&self) -> bool {
-        let postgres = self.store.starts_with("postgres://") || self.store.starts_with("postgresql://");
+        let postgres =
+            self.store.starts_with("postgres://") || self.store.starts_with("postgresql://");
         self.follow.unwrap_or(postgres)
     }
 }

@@ -370,7 +370,9 @@ impl Experiments {
     pub(crate) fn models(&self) -> Vec<String> {
         let all = self.read();
         let running = all.values().filter(|own| own.document.stopped.is_none());
-        running.flat_map(|own| own.document.plan.arms.iter().filter_map(|a| a.model.clone())).collect()
+        running
+            .flat_map(|own| own.document.plan.arms.iter().filter_map(|a| a.model.clone()))
+            .collect()
     }
 
     pub(crate) fn document(&self, name: &str) -> Option<ExperimentDocument> {

@@ -66,7 +66,8 @@ impl Server {
         directory: Option<&Path>,
     ) -> Result<Self, StartError> {
         let (listen, tls) = (config.listen, config.tls.clone());
-        let io = |what: String| move |error: std::io::Error| StartError::Io(format!("{what}: {error}"));
+        let io =
+            |what: String| move |error: std::io::Error| StartError::Io(format!("{what}: {error}"));
         let listener =
             std::net::TcpListener::bind(listen).map_err(io(format!("listening on {listen}")))?;
         listener.set_nonblocking(true).map_err(io(format!("listening on {listen}")))?;

@@ -149,7 +149,10 @@ pub(crate) enum Happened {
     /// A request was answered with this status after this many milliseconds.
     Answered(u16, f64),
     /// A list was made.
-    Listed { entropy: Option<f64>, novelty: Option<f64> },
+    Listed {
+        entropy: Option<f64>,
+        novelty: Option<f64>,
+    },
     Shown,
     Clicked,
     Bought,
@@ -200,7 +203,8 @@ impl Live {
 fn series<'a>(all: &'a mut BTreeMap<String, Series>, name: &str) -> &'a mut Series {
     if !all.contains_key(name) && all.len() == MOST {
         let last = |series: &Series| series.back().map_or(0, |step| step.time);
-        let oldest = all.iter().min_by_key(|(_, series)| last(series)).map(|(name, _)| name.clone());
+        let oldest =
+            all.iter().min_by_key(|(_, series)| last(series)).map(|(name, _)| name.clone());
         oldest.map(|name| all.remove(&name));
     }
     all.entry(name.to_string()).or_default()

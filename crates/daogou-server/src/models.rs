@@ -9,8 +9,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 
 use arc_swap::ArcSwap;
 use daogou::artifact::Manifest;
+use daogou::guide::Guide;
 use daogou::run::TrainedRun;
+use daogou::score::FrozenItems;
 use daogou::stock::{Attributes, Stock};
+use daogou_nn::Team;
 use rustc_hash::FxBuildHasher;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -44,6 +47,16 @@ impl Model {
 pub(crate) struct Counter {
     pub(crate) model: Arc<Model>,
     pub(crate) stock: Stock,
+    /// The items' part of the network.
+    pub(crate) frozen: Arc<FrozenItems>,
+}
+
+impl Counter {
+    /// A guide for one thread.
+    pub(crate) fn guide(&self) -> daogou::Result<Guide<'_>> {
+        let frozen = Arc::clone(&self.frozen);
+        Guide::with_frozen(&self.model.run, (&self.stock, frozen), 1)
+    }
 }
 
 /// A document about an item.
@@ -63,9 +76,9 @@ fn yes() -> bool {
     true
 }
 
-/// A model that is in memory: the master copy of its stock, and the counter that requests take.
+/// A model that is in memory: what is on offer, to be changed, and the counter that requests take.
 struct Loaded {
-    stock: Mutex<Stock>,
+    goods: Mutex<(Stock, FrozenItems)>,
     counter: ArcSwap<Counter>,
 }
 
@@ -150,21 +163,28 @@ fn open(name: &str, path: &Path) -> daogou::Result<Model> {
     Ok(Model { name: name.to_string(), run, manifest, presets, users })
 }
 
-/// Changes a stock as a document says; a document that does not fit this model is told and leaves the item as it was.
-fn apply(stock: &mut Stock, run: &TrainedRun, id: &str, document: Option<&ItemDocument>) {
-    let put = match document {
-        Some(document) => stock.put(run, id, document.attributes.clone()).map(|row| {
-            stock.list(row, document.available);
-        }),
-        None => {
-            if let Some(row) = stock.row(id) {
-                stock.list(row, false);
-            }
-            Ok(())
-        }
+/// Changes a stock as a document says, and returns the row that is another now. A document that does not fit this model
+/// is told and leaves the item as it was.
+fn apply(
+    stock: &mut Stock,
+    run: &TrainedRun,
+    id: &str,
+    document: Option<&ItemDocument>,
+) -> Option<u32> {
+    let Some(document) = document else {
+        let row = stock.row(id)?;
+        stock.list(row, false);
+        return None;
     };
-    if let Err(error) = put {
-        tracing::warn!(item = id, %error, "an item does not fit the model and keeps what the model knows");
+    match stock.put(run, id, document.attributes.clone()) {
+        Ok(row) => {
+            stock.list(row, document.available);
+            Some(row)
+        }
+        Err(error) => {
+            tracing::warn!(item = id, %error, "an item does not fit the model and keeps what the model knows");
+            None
+        }
     }
 }
 
@@ -197,7 +217,8 @@ impl Models {
         // What was named on the command line answers; else what answered last; else the newest there is.
         let newest = || {
             let created = |path: &PathBuf| {
-                daogou::artifact::Run::open(path).map(|run| run.manifest().provenance.created_at.clone())
+                daogou::artifact::Run::open(path)
+                    .map(|run| run.manifest().provenance.created_at.clone())
             };
             let dated = all.iter().filter_map(|(name, path)| Some((created(path).ok()?, name)));
             dated.max().map(|(_, name)| name.clone())
@@ -254,9 +275,9 @@ impl Models {
             return Ok(Arc::clone(loaded));
         }
         let paths = self.paths();
-        let path = paths.get(name).ok_or_else(|| {
-            daogou::Error::data(format!("there is no model `{name}`"))
-        })?;
+        let path = paths
+            .get(name)
+            .ok_or_else(|| daogou::Error::data(format!("there is no model `{name}`")))?;
         let model = Arc::new(open(name, path)?);
         // Held while the model comes in, so that no change of an item falls between.
         let items = read(&self.items);
@@ -264,10 +285,12 @@ impl Models {
         for (id, document) in &*items {
             apply(&mut stock, &model.run, id, document.as_ref());
         }
-        let counter = Arc::new(Counter { model, stock: stock.clone() });
-        daogou::guide::Guide::new(&counter.model.run, &counter.stock, 1)?;
-        let loaded =
-            Arc::new(Loaded { stock: Mutex::new(stock), counter: ArcSwap::new(counter) });
+        let frozen = FrozenItems::of(&model.run, &stock, &mut Team::new(1));
+        let goods = Mutex::new((stock.clone(), frozen.clone()));
+        let counter = Arc::new(Counter { model, stock, frozen: Arc::new(frozen) });
+        // A model that cannot make a list is found out now, not by a visitor.
+        counter.guide()?;
+        let loaded = Arc::new(Loaded { goods, counter: ArcSwap::new(counter) });
         let mut all = write(&self.loaded);
         Ok(Arc::clone(all.entry(name.to_string()).or_insert(loaded)))
     }
@@ -314,22 +337,21 @@ impl Models {
         true
     }
 
-    /// What is known of an item beside the models: `Some(None)` where it was deleted.
-    pub(crate) fn item(&self, id: &str) -> Option<Option<ItemDocument>> {
-        read(&self.items).get(id).cloned()
-    }
-
     /// Changes items in all models that are in memory. O(items) per model, however many change.
     pub(crate) fn set_items(&self, changes: Vec<(String, Option<ItemDocument>)>) {
         let mut items = write(&self.items);
         let all: Vec<Arc<Loaded>> = read(&self.loaded).values().cloned().collect();
         for loaded in all {
-            let mut stock = lock(&loaded.stock);
+            let mut goods = lock(&loaded.goods);
+            let (stock, frozen) = &mut *goods;
             let model = Arc::clone(&loaded.counter.load().model);
-            for (id, document) in &changes {
-                apply(&mut stock, &model.run, id, document.as_ref());
-            }
-            loaded.counter.store(Arc::new(Counter { model, stock: stock.clone() }));
+            let changed = changes
+                .iter()
+                .filter_map(|(id, document)| apply(stock, &model.run, id, document.as_ref()));
+            let rows: Vec<u32> = changed.collect();
+            frozen.refreeze(&model.run, stock, &rows, &mut Team::new(1));
+            let (stock, frozen) = (stock.clone(), Arc::new(frozen.clone()));
+            loaded.counter.store(Arc::new(Counter { model, stock, frozen }));
         }
         items.extend(changes);
     }
@@ -351,7 +373,9 @@ impl Models {
                 None => State::Available,
             };
             let known = match in_memory {
-                Some(counter) => Ok((counter.model.manifest.clone(), counter.model.run.config.clone())),
+                Some(counter) => {
+                    Ok((counter.model.manifest.clone(), counter.model.run.config.clone()))
+                }
                 None => daogou::artifact::Run::open(&path)
                     .map(|run| (run.manifest().clone(), run.config().clone())),
             };

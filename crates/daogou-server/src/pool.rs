@@ -51,7 +51,11 @@ pub(crate) struct Pool {
 
 impl Pool {
     /// Starts threads; they end when the pool is dropped and the line is empty.
-    pub(crate) fn start(threads: usize, capacity: usize, deadline: Duration) -> std::io::Result<Self> {
+    pub(crate) fn start(
+        threads: usize,
+        capacity: usize,
+        deadline: Duration,
+    ) -> std::io::Result<Self> {
         let (line, jobs) = sync_channel(capacity);
         let jobs = Arc::new(Mutex::new(jobs));
         let waiting = Arc::new(AtomicUsize::new(0));
@@ -81,7 +85,8 @@ impl Pool {
     ) -> Answer<T> {
         let (done, answer) = oneshot::channel();
         let done = Arc::new(Mutex::new(Some(done)));
-        let take = |done: &Mutex<Option<_>>| done.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let take =
+            |done: &Mutex<Option<_>>| done.lock().unwrap_or_else(PoisonError::into_inner).take();
         let refused = Arc::clone(&done);
         let now = Instant::now();
         let job = Job {
@@ -145,9 +150,7 @@ fn work(jobs: &Mutex<Receiver<Job>>, waiting: &AtomicUsize) {
                 // Counters that nobody else has are of the past.
                 desks.retain(|desk| Arc::strong_count(desk.borrow_owner()) > 1);
                 desks.truncate(KEPT - 1);
-                let made = Desk::try_new(counter, |counter| {
-                    Guide::new(&counter.model.run, &counter.stock, 1)
-                });
+                let made = Desk::try_new(counter, |counter| counter.guide());
                 match made {
                     Ok(desk) => desk,
                     Err(error) => {

@@ -83,7 +83,11 @@ impl Telemetry {
             registry: Registry::default(),
         };
         registry.register("request_seconds", "Time to answer", own.requests.clone());
-        registry.register("stage_seconds", "Time in line, of scoring, of lists", own.stages.clone());
+        registry.register(
+            "stage_seconds",
+            "Time in line, of scoring, of lists",
+            own.stages.clone(),
+        );
         registry.register("events", "Events by what became of them", own.events.clone());
         registry.register("impressions", "Items shown", own.impressions.clone());
         registry.register("clicks", "Clicks", own.clicks.clone());

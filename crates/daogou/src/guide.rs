@@ -231,6 +231,9 @@ impl<'a> Guide<'a> {
             out.sort_unstable();
             items.retain(|row| out.binary_search(row).is_err());
         }
+        if items.is_empty() && ask.filter.is_some() {
+            return Err(Error::config("filter", "no item that may be shown passes it"));
+        }
         // Not again after a fault: what was offered before may be gone by then.
         self.whole = false;
         self.maker.offer(&items, &ask.rules)?;

@@ -5,6 +5,7 @@ mod assortment;
 pub mod bench;
 pub mod calibrate;
 mod civil;
+pub mod continuation;
 pub mod data;
 pub mod error;
 pub mod evaluate;

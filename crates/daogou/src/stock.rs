@@ -201,6 +201,13 @@ impl Stock {
         self.overlays.get(&row)
     }
 
+    /// Items that were changed or added, and what was said of them, in the order of their rows.
+    pub fn overlaid(&self) -> impl Iterator<Item = (&str, &Attributes)> {
+        let mut rows: Vec<u32> = self.overlays.keys().copied().collect();
+        rows.sort_unstable();
+        rows.into_iter().map(|row| (self.id(row), &self.overlays[&row]))
+    }
+
     /// One attribute of an item: as changed, or as the run knows it where it keeps the value itself (category, price,
     /// title, and ids with a vocabulary); null where unknown.
     pub fn attribute(&self, run: &TrainedRun, row: u32, name: &str) -> Value {

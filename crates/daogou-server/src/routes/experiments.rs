@@ -79,17 +79,17 @@ pub(crate) async fn put(
     }
     for (i, arm) in plan.arms.iter().enumerate() {
         if let Some(model) = &arm.model {
-            app.models.path(model).map_err(|problem| {
-                Problem::wrong(format!("arms[{i}].model"), problem.detail)
-            })?;
+            app.models
+                .path(model)
+                .map_err(|problem| Problem::wrong(format!("arms[{i}].model"), problem.detail))?;
             let (own, model) = (Arc::clone(&app), model.clone());
             blocking(move || own.models.load(&model)).await?;
         }
         if let Some(preset) = &arm.preset {
             let counter = app.counter(arm.model.as_deref())?;
-            app.presets.get(preset, &counter.model.presets).map_err(|problem| {
-                Problem::wrong(format!("arms[{i}].preset"), problem.detail)
-            })?;
+            app.presets
+                .get(preset, &counter.model.presets)
+                .map_err(|problem| Problem::wrong(format!("arms[{i}].preset"), problem.detail))?;
         }
     }
     app.write(&name, &ExperimentDocument { plan, started: now(), stopped: None }).await?;

@@ -124,8 +124,9 @@ fn source(changed: bool) -> &'static str {
 }
 
 fn shown(counter: &Counter, id: &str) -> Answer<ItemAnswer> {
-    let Counter { model, stock } = counter;
-    let row = stock.row(id).ok_or_else(|| Problem::not_found(format!("there is no item `{id}`")))?;
+    let Counter { model, stock, .. } = counter;
+    let row =
+        stock.row(id).ok_or_else(|| Problem::not_found(format!("there is no item `{id}`")))?;
     Ok(ItemAnswer {
         id: id.to_string(),
         available: stock.is_listed(row),
@@ -285,10 +286,7 @@ pub(crate) async fn delete(State(app): Shared, Id(id): Id) -> Answer<Json<ItemAn
     request_body = ItemsBody,
     responses((status = 200, description = "what became of them", body = Written), Refusals)
 )]
-pub(crate) async fn bulk(
-    State(app): Shared,
-    Body(body): Body<ItemsBody>,
-) -> Answer<Json<Written>> {
+pub(crate) async fn bulk(State(app): Shared, Body(body): Body<ItemsBody>) -> Answer<Json<Written>> {
     let (most, got) = (app.config.batch, body.items.len());
     if got > most {
         return Err(Problem::wrong("items", format!("expected at most {most} items, got {got}"))

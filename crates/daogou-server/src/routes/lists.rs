@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use axum::Json;
 use daogou::filter::Filter;
 use daogou::lists::{Contributions, ListSummary, Weights};
 use daogou::recommend::{Ask, Reasons, Wanted};
@@ -217,7 +217,10 @@ impl App {
     }
 
     /// One list.
-    pub(crate) async fn list(self: &Arc<Self>, body: RecommendBody) -> Answer<(RecommendAnswer, Origin)> {
+    pub(crate) async fn list(
+        self: &Arc<Self>,
+        body: RecommendBody,
+    ) -> Answer<(RecommendAnswer, Origin)> {
         let started = Instant::now();
         self.at_most("k", body.k.unwrap_or(0), self.config.k)?;
         self.at_most("exclude", body.exclude.len(), self.config.candidates)?;
@@ -242,12 +245,13 @@ impl App {
             time: Some(time),
         };
         let (app, counter) = (Arc::clone(self), Arc::clone(&way.counter));
-        let work = move |guide: &mut daogou::guide::Guide<'_>, team: &mut daogou_nn::Team, waited| {
-            let of = (&*counter.model, &counter.stock);
-            let visitor = person.visitor(&ask.user, time, of, &app.config.engaged)?;
-            let list = guide.recommend(&ask, (&visitor, time), team)?;
-            Ok((list, guide.spent(), waited))
-        };
+        let work =
+            move |guide: &mut daogou::guide::Guide<'_>, team: &mut daogou_nn::Team, waited| {
+                let of = (&*counter.model, &counter.stock);
+                let visitor = person.visitor(&ask.user, time, of, &app.config.engaged)?;
+                let list = guide.recommend(&ask, (&visitor, time), team)?;
+                Ok((list, guide.spent(), waited))
+            };
         let (list, spent, waited) = self.pool.run(Arc::clone(&way.counter), work).await?;
         let timings = self.timings(started, waited, spent);
         if !body.preview {
@@ -376,20 +380,19 @@ impl App {
         let counter = self.counter(body.model.as_deref())?;
         let found = match (&body.objectives, &body.preset) {
             (Some(objectives), _) => Some(weights(objectives)?),
-            (None, Some(name)) => {
-                Some(self.presets.get(name, &counter.model.presets)?.weights()?)
-            }
+            (None, Some(name)) => Some(self.presets.get(name, &counter.model.presets)?.weights()?),
             (None, None) => None,
         };
         let context = texts(&body.context)?;
         let person = self.person(&body.user).await?;
         let time = body.time.unwrap_or_else(now);
         let (app, own) = (Arc::clone(self), Arc::clone(&counter));
-        let work = move |guide: &mut daogou::guide::Guide<'_>, team: &mut daogou_nn::Team, waited| {
+        let work = move |guide: &mut daogou::guide::Guide<'_>,
+                         team: &mut daogou_nn::Team,
+                         waited| {
             let of = (&*own.model, &own.stock);
             let visitor = person.visitor(&body.user, time, of, &app.config.engaged)?;
-            let ranked =
-                guide.rank(&body.candidates, (&context, found), (&visitor, time), team)?;
+            let ranked = guide.rank(&body.candidates, (&context, found), (&visitor, time), team)?;
             Ok((ranked, guide.spent(), waited))
         };
         let (ranked, spent, waited) = self.pool.run(Arc::clone(&counter), work).await?;

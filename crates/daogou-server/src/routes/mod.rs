@@ -20,7 +20,8 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::body::Body as HttpBody;
 use axum::extract::{
-    DefaultBodyLimit, FromRequest, FromRequestParts, MatchedPath, OptionalFromRequest, Request, State,
+    DefaultBodyLimit, FromRequest, FromRequestParts, MatchedPath, OptionalFromRequest, Request,
+    State,
 };
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
@@ -29,7 +30,7 @@ use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
-use utoipa::openapi::{ContentBuilder, RefOr, Ref, ResponseBuilder};
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
 use utoipa::{OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -75,6 +76,7 @@ const RULES: &[(&str, &str, Role)] = &[
     ("GET", "/v1/models/{name}/trade-offs", Role::Read),
     ("POST", "/v1/models/{name}/trade-offs", Role::Admin),
     ("GET", "/v1/train", Role::Read),
+    ("POST", "/v1/train", Role::Admin),
     ("DELETE", "/v1/train", Role::Admin),
     ("GET", "/v1/experiments", Role::Read),
     ("GET", "/v1/experiments/{name}", Role::Read),
@@ -164,7 +166,7 @@ pub(crate) fn routes() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
         .routes(routes!(models::promote))
         .routes(routes!(models::rollback))
         .routes(routes!(models::trade_offs, train::trade_offs))
-        .routes(routes!(train::get, train::delete))
+        .routes(routes!(train::get, train::post, train::delete))
         .routes(routes!(experiments::list))
         .routes(routes!(experiments::get, experiments::put, experiments::delete))
         .routes(routes!(experiments::stop))
@@ -196,7 +198,10 @@ pub(crate) fn service(app: &Arc<App>) -> Router {
         .route_layer(from_fn_with_state(Arc::clone(app), guard))
         .fallback(|| async { Problem::not_found("there is no such route; /docs has all") })
         .method_not_allowed_fallback(|| async {
-            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "the route has no such method; /docs has all")
+            Problem::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "the route has no such method; /docs has all",
+            )
         })
         .layer(DefaultBodyLimit::max(app.config.body_kib << 10))
         .layer(from_fn_with_state(Arc::clone(app), measure))
@@ -210,7 +215,13 @@ pub(crate) fn service(app: &Arc<App>) -> Router {
         router = router.layer(
             CorsLayer::new()
                 .allow_origin(AllowOrigin::list(origins))
-                .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
+                .allow_methods([
+                    Method::GET,
+                    Method::POST,
+                    Method::PUT,
+                    Method::PATCH,
+                    Method::DELETE,
+                ])
                 .allow_headers([
                     header::CONTENT_TYPE,
                     header::AUTHORIZATION,
@@ -232,7 +243,12 @@ fn key(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// Lets a call through whose key allows it.
-async fn guard(State(app): Shared, path: MatchedPath, mut request: Request, next: Next) -> Response {
+async fn guard(
+    State(app): Shared,
+    path: MatchedPath,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let path = path.as_str();
     let method = match request.method() {
         &Method::HEAD => "GET",
@@ -307,7 +323,14 @@ async fn measure(State(app): Shared, request: Request, next: Next) -> Response {
         app.live.note(crate::list_id::now(), &origin, Happened::Answered(status, ms));
     }
     let id = trace.as_ref().and_then(|id| id.to_str().ok()).unwrap_or("");
-    tracing::debug!(method, route = path, status, us = took.as_micros() as u64, trace = id, "answered");
+    tracing::debug!(
+        method,
+        route = path,
+        status,
+        us = took.as_micros() as u64,
+        trace = id,
+        "answered"
+    );
     app.telemetry
         .requests
         .get_or_create(&Route { method, route: path, status })
@@ -319,9 +342,7 @@ async fn measure(State(app): Shared, request: Request, next: Next) -> Response {
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    headers
-        .entry(header::CACHE_CONTROL)
-        .or_insert(HeaderValue::from_static("no-store"));
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
 }
 
@@ -388,7 +409,8 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let query = axum::extract::Query::<T>::from_request_parts(parts, state).await;
-        let query = query.map_err(|error| Problem::new(StatusCode::BAD_REQUEST, error.body_text()))?;
+        let query =
+            query.map_err(|error| Problem::new(StatusCode::BAD_REQUEST, error.body_text()))?;
         Ok(Self(query.0))
     }
 }

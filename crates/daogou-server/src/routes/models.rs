@@ -61,14 +61,15 @@ pub(crate) async fn get(State(app): Shared, Id(name): Id) -> Answer<Json<ModelAn
         let run = daogou::artifact::Run::open(&path)?;
         let json = |value: Result<Value, serde_json::Error>| value.unwrap_or(Value::Null);
         let state = app.models.list().models.into_iter().find(|model| model.name == name);
-        let metrics = run.manifest().provenance.metrics.clone();
+        let evaluation = std::fs::read(path.join(EVALUATION)).ok();
+        let evaluation = evaluation.and_then(|text| serde_json::from_slice(&text).ok());
         Ok(Json(ModelAnswer {
             state: state.map_or(ModelState::Available, |model| model.state),
             config: json(serde_json::to_value(run.config())),
             manifest: json(serde_json::to_value(run.manifest())),
             tasks: run.config().tasks.iter().map(|task| task.name.clone()).collect(),
             history: json(serde_json::to_value(TrainedRun::history(&path)?)),
-            evaluation: metrics,
+            evaluation: evaluation.unwrap_or(Value::Null),
             name,
         }))
     })
@@ -132,6 +133,9 @@ pub(crate) async fn rollback(State(app): Shared) -> Answer<Json<ModelList>> {
     app.promote(app.models.promoted(&previous)).await?;
     list(State(app)).await
 }
+
+/// File of a run that keeps its evaluation.
+pub(crate) const EVALUATION: &str = "evaluation.json";
 
 /// File of a run that keeps its trade-offs.
 pub(crate) const TRADE_OFFS: &str = "pareto.json";

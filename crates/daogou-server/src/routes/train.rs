@@ -6,9 +6,9 @@ use axum::http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Id, Refusals, Shared};
+use super::{Body, Id, Refusals, Shared};
 use crate::problem::Answer;
-use crate::training::Job;
+use crate::training::{Job, TrainBody};
 
 /// The job there is, or was last.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -31,6 +31,25 @@ pub(crate) async fn trade_offs(
     Id(name): Id,
 ) -> Answer<(StatusCode, Json<JobAnswer>)> {
     let job = app.trade_offs(&name)?;
+    Ok((StatusCode::ACCEPTED, Json(JobAnswer { job: Some(job) })))
+}
+
+/// Train a model
+///
+/// On the log of the model that answers and on what the store has; both are held against the newest slice of time.
+#[utoipa::path(
+    post,
+    path = "/v1/train",
+    tag = "models",
+    request_body = Option<TrainBody>,
+    responses((status = 202, description = "the job", body = JobAnswer), Refusals)
+)]
+pub(crate) async fn post(
+    State(app): Shared,
+    body: Option<Body<TrainBody>>,
+) -> Answer<(StatusCode, Json<JobAnswer>)> {
+    let body = body.map_or_else(TrainBody::default, |body| body.0);
+    let job = app.train(body)?;
     Ok((StatusCode::ACCEPTED, Json(JobAnswer { job: Some(job) })))
 }
 

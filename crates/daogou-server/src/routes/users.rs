@@ -283,10 +283,7 @@ pub(crate) struct Forgotten {
     request_body = UsersBody,
     responses((status = 200, description = "what became of them", body = Written), Refusals)
 )]
-pub(crate) async fn bulk(
-    State(app): Shared,
-    Body(body): Body<UsersBody>,
-) -> Answer<Json<Written>> {
+pub(crate) async fn bulk(State(app): Shared, Body(body): Body<UsersBody>) -> Answer<Json<Written>> {
     let (most, got) = (app.config.batch, body.users.len());
     if got > most {
         return Err(Problem::wrong("users", format!("expected at most {most} people, got {got}"))
@@ -296,8 +293,7 @@ pub(crate) async fn bulk(
     let mut good: BTreeMap<String, Value> = BTreeMap::new();
     for (index, entry) in body.users.into_iter().enumerate() {
         let profile = UserDocument { attributes: entry.attributes };
-        let checked =
-            check_id("id", &entry.id).and_then(|()| app.check_user(&entry.id, &profile));
+        let checked = check_id("id", &entry.id).and_then(|()| app.check_user(&entry.id, &profile));
         match checked {
             Ok(()) => {
                 good.insert(entry.id, document(&profile));

@@ -8,6 +8,8 @@ use super::error::{Result, StoreError};
 pub const MAX_ID: usize = 512;
 /// Bytes of an event's type at most.
 pub const MAX_KIND: usize = 64;
+/// Bytes of an event's context at most, as JSON.
+pub const MAX_CONTEXT: usize = 4096;
 /// The latest time of an event, in the year 5138. Larger numbers are read as milliseconds elsewhere.
 pub const MAX_TIME: i64 = 99_999_999_999;
 
@@ -35,7 +37,13 @@ pub struct Event {
     /// What it was worth, e.g. the price paid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<f64>,
+    /// Context of the request, by column name of the log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<Context>,
 }
+
+/// Values of context columns.
+pub type Context = std::collections::BTreeMap<String, serde_json::Value>;
 
 /// What became of an appended event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +84,19 @@ impl Event {
         if self.position == Some(0) {
             return Err(StoreError::invalid("position", "a place in the list from 1", "0"));
         }
+        if let Some(context) = &self.context {
+            for (name, value) in context {
+                if value.is_array() || value.is_object() {
+                    let key = format!("context.{name}");
+                    return Err(StoreError::invalid(key, "text or a number", value.to_string()));
+                }
+            }
+            let size = self.context_text().map_or(0, |text| text.len());
+            if size > MAX_CONTEXT {
+                let expected = format!("at most {MAX_CONTEXT} bytes of JSON");
+                return Err(StoreError::invalid("context", expected, format!("{size} bytes")));
+            }
+        }
         match self.value {
             Some(value) if !value.is_finite() => {
                 Err(StoreError::invalid("value", "a finite number", value.to_string()))
@@ -84,10 +105,18 @@ impl Event {
         }
     }
 
+    /// The context as the table has it. PostgreSQL has no NUL in its texts, nor has JSON unescaped.
+    pub(super) fn context_text(&self) -> Option<String> {
+        let context = self.context.as_ref().filter(|context| !context.is_empty())?;
+        Some(serde_json::to_string(context).expect("texts and numbers are JSON"))
+    }
+
     /// About how many bytes it takes while it waits.
     pub(super) fn weight(&self) -> usize {
         let request = self.request.as_ref().map_or(0, String::len);
+        let context = self.context_text().map_or(0, |text| 2 * text.len());
         size_of::<Self>()
+            + context
             + self.id.len()
             + self.kind.len()
             + self.user.len()
@@ -113,11 +142,22 @@ pub(super) fn text(key: &str, value: &str, most: usize) -> Result<()> {
 }
 
 /// A row of the table, as both databases give it.
-pub(super) type EventRow =
-    (i64, String, String, String, String, i64, Option<String>, Option<i64>, Option<f64>);
+pub(super) type EventRow = (
+    i64,
+    String,
+    String,
+    String,
+    String,
+    i64,
+    Option<String>,
+    Option<i64>,
+    Option<f64>,
+    Option<String>,
+);
 
 pub(super) fn from_row(row: EventRow) -> (Cursor, Event) {
-    let (arrival, id, kind, user, item, timestamp, request, position, value) = row;
+    let (arrival, id, kind, user, item, timestamp, request, position, value, context) = row;
+    let context = context.and_then(|text| serde_json::from_str(&text).ok());
     let position = position.and_then(|position| u32::try_from(position).ok());
-    (Cursor(arrival), Event { id, kind, user, item, timestamp, request, position, value })
+    (Cursor(arrival), Event { id, kind, user, item, timestamp, request, position, value, context })
 }

@@ -25,10 +25,12 @@ struct EventRecord {
     position: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     value: Option<f64>,
+    context: Option<String>,
 }
 
 impl From<Event> for EventRecord {
     fn from(event: Event) -> Self {
+        let context = event.context_text();
         Self {
             event_id: event.id,
             r#type: event.kind,
@@ -38,6 +40,7 @@ impl From<Event> for EventRecord {
             request_id: event.request,
             position: event.position,
             value: event.value,
+            context,
         }
     }
 }
@@ -52,6 +55,7 @@ impl Row for EventRecord {
         ("request_id", Type::Text, true),
         ("position", Type::Whole, true),
         ("value", Type::Number, true),
+        ("context", Type::Text, true),
     ];
 
     fn columns(rows: &[Self]) -> Vec<ArrayRef> {
@@ -68,6 +72,7 @@ impl Row for EventRecord {
             Arc::new(rows.iter().map(|row| row.request_id.as_deref()).collect::<StringArray>()),
             Arc::new(rows.iter().map(|row| row.position.map(i64::from)).collect::<Int64Array>()),
             Arc::new(rows.iter().map(|row| row.value).collect::<Float64Array>()),
+            Arc::new(rows.iter().map(|row| row.context.as_deref()).collect::<StringArray>()),
         ]
     }
 }
@@ -75,7 +80,7 @@ impl Row for EventRecord {
 impl Store {
     /// Writes all events that are there now to a file, `.parquet` or `.jsonl` by its name, in the order of their
     /// arrival, and returns how many there are. Columns: `event_id`, `type`, `user_id`, `item_id`, `time`,
-    /// `request_id`, `position`, `value`. Memory: one page of events and one row group.
+    /// `request_id`, `position`, `value`, `context` (JSON). Memory: one page of events and one row group.
     pub async fn export_events(&self, path: &Path) -> Result<u64> {
         let head = self.head().await?;
         let path = path.to_owned();

@@ -16,7 +16,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow_array::{ArrayRef, Int64Array, StringArray, TimestampMillisecondArray};
 use serde::{Deserialize, Serialize};
@@ -63,6 +63,8 @@ pub struct Impression {
     pub click: u8,
     /// Whether it was bought.
     pub purchase: u8,
+    /// Context of the list, as JSON, where its events carried one.
+    pub context: Option<String>,
 }
 
 /// What a join has done.
@@ -102,6 +104,7 @@ impl Row for Impression {
         ("position", Type::Whole, false),
         ("click", Type::Whole, false),
         ("purchase", Type::Whole, false),
+        ("context", Type::Text, true),
     ];
 
     fn columns(rows: &[Self]) -> Vec<ArrayRef> {
@@ -120,6 +123,7 @@ impl Row for Impression {
             whole(|row| i64::from(row.position)),
             whole(|row| i64::from(row.click)),
             whole(|row| i64::from(row.purchase)),
+            Arc::new(rows.iter().map(|row| row.context.as_deref()).collect::<StringArray>()),
         ]
     }
 }
@@ -246,6 +250,7 @@ impl<'a> Table<'a> {
                 position: *position,
                 click: u8::from(*click),
                 purchase: u8::from(*purchase),
+                context: event.context_text(),
             })
             .collect();
         let mut began: HashMap<String, i64> = HashMap::new();
@@ -277,9 +282,12 @@ fn request_id(event: &Event, shared: &BTreeSet<String>) -> String {
     }
 }
 
+/// What takes rows, some thousand at a time.
+type Sink = Box<dyn FnMut(Vec<Impression>) -> Result<()> + Send>;
+
 /// A join of all people, as their events come.
 struct Joining {
-    file: TableFile,
+    sink: Sink,
     attribution: Attribution,
     shared: BTreeSet<String>,
     /// Events of the person who is being read.
@@ -308,15 +316,12 @@ impl Joining {
     }
 
     fn write(&mut self) -> Result<()> {
-        self.file.write(&self.rows)?;
-        self.rows.clear();
-        Ok(())
+        (self.sink)(std::mem::take(&mut self.rows))
     }
 
     fn finish(mut self) -> Result<Joined> {
         self.join_person()?;
         self.write()?;
-        self.file.finish()?;
         Ok(self.joined)
     }
 }
@@ -329,11 +334,30 @@ impl Store {
         path: &Path,
         attribution: &Attribution,
     ) -> Result<Joined> {
-        let head = self.head().await?;
         let path = path.to_owned();
         let file = blocking(move || TableFile::create::<Impression>(&path)).await?;
+        let file = Arc::new(Mutex::new(file));
+        let own = Arc::clone(&file);
+        let joined = self
+            .impressions(attribution, move |rows| {
+                own.lock().unwrap_or_else(PoisonError::into_inner).write(&rows)
+            })
+            .await?;
+        let file = Arc::into_inner(file).expect("the rows have been written");
+        let file = file.into_inner().unwrap_or_else(PoisonError::into_inner);
+        blocking(move || file.finish()).await?;
+        Ok(joined)
+    }
+
+    /// Gives the rows of that table to `sink`, some thousand at a time, off the threads that answer.
+    pub async fn impressions(
+        &self,
+        attribution: &Attribution,
+        sink: impl FnMut(Vec<Impression>) -> Result<()> + Send + 'static,
+    ) -> Result<Joined> {
+        let head = self.head().await?;
         let mut joining = Joining {
-            file,
+            sink: Box::new(sink),
             attribution: attribution.clone(),
             shared: self.shared_requests(head, attribution.keep_unshown).await?,
             person: Vec::new(),
@@ -377,7 +401,7 @@ impl Store {
         head: Cursor,
     ) -> Result<Vec<(Cursor, Event)>> {
         const SQL: &str = "SELECT arrival, id, kind, user_id, item_id, time, request_id, position, \
-                           value FROM daogou_event WHERE (user_id, time, arrival) > ($1, $2, $3) \
+                           value, context FROM daogou_event WHERE (user_id, time, arrival) > ($1, $2, $3) \
                            AND arrival <= $4 ORDER BY user_id, time, arrival LIMIT $5";
         let limit = self.0.options.long_timeout;
         let rows: Vec<EventRow> = on!(&*self.0.database, readers, limit, |pools, connection| {

@@ -33,7 +33,7 @@ use tokio::task::JoinHandle;
 
 pub use document::{Change, Document, Kind, MAX_DOCUMENT};
 pub use error::{Result, StoreError};
-pub use event::{Cursor, Event, MAX_ID, MAX_KIND, MAX_TIME, Outcome};
+pub use event::{Context, Cursor, Event, MAX_CONTEXT, MAX_ID, MAX_KIND, MAX_TIME, Outcome};
 pub use impressions::{Attribution, Impression, Joined, join};
 
 use database::{Database, Dialect, on};
@@ -232,7 +232,7 @@ impl Store {
     /// The newest events of a person that are later than a time: at most `limit` and [`PAGE`], oldest first.
     pub async fn events_of(&self, user: &str, after_time: i64, limit: usize) -> Result<Vec<Event>> {
         const SQL: &str = "SELECT arrival, id, kind, user_id, item_id, time, request_id, position, \
-                           value FROM daogou_event WHERE user_id = $1 AND time > $2 \
+                           value, context FROM daogou_event WHERE user_id = $1 AND time > $2 \
                            ORDER BY time DESC, arrival DESC LIMIT $3";
         let limit = limit.min(PAGE) as i64;
         let rows: Vec<EventRow> =
@@ -257,7 +257,7 @@ impl Store {
         limit: usize,
     ) -> Result<(Vec<Event>, Cursor)> {
         const SQL: &str = "SELECT arrival, id, kind, user_id, item_id, time, request_id, position, \
-                           value FROM daogou_event WHERE arrival > $1 AND arrival <= $2 \
+                           value, context FROM daogou_event WHERE arrival > $1 AND arrival <= $2 \
                            ORDER BY arrival LIMIT $3";
         let limit = limit.min(PAGE) as i64;
         let rows: Vec<EventRow> =

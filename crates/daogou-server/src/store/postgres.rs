@@ -87,9 +87,9 @@ impl Dialect for PgConnection {
         }
         let ids: Vec<String> = sqlx::query_scalar(
             "INSERT INTO daogou_event \
-             (arrival, id, kind, user_id, item_id, time, request_id, position, value) \
+             (arrival, id, kind, user_id, item_id, time, request_id, position, value, context) \
              SELECT * FROM UNNEST($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], \
-             $6::bigint[], $7::text[], $8::bigint[], $9::double precision[]) \
+             $6::bigint[], $7::text[], $8::bigint[], $9::double precision[], $10::text[]) \
              ON CONFLICT (id) DO NOTHING RETURNING id",
         )
         .bind((first..).take(events.len()).collect::<Vec<i64>>())
@@ -101,6 +101,7 @@ impl Dialect for PgConnection {
         .bind(column!(|event| event.request.as_deref()))
         .bind(column!(|event| event.position.map(i64::from)))
         .bind(column!(|event| event.value))
+        .bind(column!(|event| event.context_text()))
         .fetch_all(self)
         .await?;
         Ok(ids.into_iter().collect())

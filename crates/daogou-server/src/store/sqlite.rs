@@ -165,7 +165,8 @@ impl Dialect for SqliteConnection {
             rest = later;
             let mut statement = QueryBuilder::<Sqlite>::new(
                 "INSERT INTO daogou_event \
-                 (arrival, id, kind, user_id, item_id, time, request_id, position, value) ",
+                 (arrival, id, kind, user_id, item_id, time, request_id, position, value, \
+                  context) ",
             );
             statement.push_values((arrival..).zip(rows), |mut row, (arrival, event)| {
                 row.push_bind(arrival)
@@ -176,7 +177,8 @@ impl Dialect for SqliteConnection {
                     .push_bind(event.timestamp)
                     .push_bind(event.request.as_deref())
                     .push_bind(event.position.map(i64::from))
-                    .push_bind(event.value);
+                    .push_bind(event.value)
+                    .push_bind(event.context_text());
             });
             statement.push(" ON CONFLICT (id) DO NOTHING RETURNING id");
             let ids: Vec<String> = statement.build_query_scalar().fetch_all(&mut *self).await?;

@@ -266,9 +266,12 @@ function list({ state, sent }) {
     objectives: sent.objectives ?? preset?.objectives ?? OBJECTIVES,
     explore: sent.explore ?? preset?.explore ?? 0,
   };
+  const list = recommend(state.shop, wish);
+  if (sent.filter && list.items.length === 0)
+    throw new Problem(422, "no item that may be shown passes it", { key: "filter" });
   state.requests += 1;
   return {
-    ...recommend(state.shop, wish),
+    ...list,
     model: state.runs.serving,
     preset: sent.preset ?? null,
     experiment: null,

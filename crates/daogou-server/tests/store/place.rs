@@ -150,6 +150,7 @@ pub(crate) fn event(id: &str, kind: &str, user: &str, item: &str, timestamp: i64
         request: None,
         position: None,
         value: None,
+        context: None,
     }
 }
 

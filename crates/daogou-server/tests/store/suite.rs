@@ -98,6 +98,8 @@ async fn everything_comes_back(place: Place) {
                 request: (j % 2 == 0).then(|| (*text).to_owned()),
                 position: [None, Some(1), Some(u32::MAX)][j % 3],
                 value,
+                context: (j % 2 == 0)
+                    .then(|| [("hour".to_owned(), serde_json::json!("20"))].into()),
             });
         }
     }

@@ -46,6 +46,7 @@ async fn events_as_files(place: Place) {
             request: (i % 2 == 0).then(|| format!("r{i}")),
             position: (i % 3 == 0).then_some(i as u32 + 1),
             value: (i % 5 == 0).then_some(i as f64 / 7.0),
+            context: (i % 3 == 0).then(|| [("hour".to_owned(), i.into())].into()),
             ..event(
                 &format!("e{i}"),
                 "click",
@@ -61,8 +62,17 @@ async fn events_as_files(place: Place) {
     assert_eq!(store.export_events(&parquet).await.unwrap(), 25_000);
     let mut found = Vec::new();
     for batch in read(&parquet) {
-        let columns =
-            ["event_id", "type", "user_id", "item_id", "time", "request_id", "position", "value"];
+        let columns = [
+            "event_id",
+            "type",
+            "user_id",
+            "item_id",
+            "time",
+            "request_id",
+            "position",
+            "value",
+            "context",
+        ];
         assert_eq!(names(&batch), columns);
         let text = |i: usize, row: usize| {
             let column = batch.column(i).as_string::<i32>();
@@ -71,16 +81,21 @@ async fn events_as_files(place: Place) {
         let times = batch.column(4).as_primitive::<TimestampMillisecondType>();
         let positions = batch.column(6).as_primitive::<Int64Type>();
         let values = batch.column(7).as_primitive::<Float64Type>();
-        found.extend((0..batch.num_rows()).map(|row| Event {
-            id: text(0, row).unwrap(),
-            kind: text(1, row).unwrap(),
-            user: text(2, row).unwrap(),
-            item: text(3, row).unwrap(),
-            timestamp: times.value(row) / 1000,
-            request: text(5, row),
-            position: (!positions.is_null(row)).then(|| positions.value(row) as u32),
-            value: (!values.is_null(row)).then(|| values.value(row)),
-        }));
+        let contexts = batch.column(8).as_string::<i32>();
+        found.extend(
+            (0..batch.num_rows()).map(|row| Event {
+                id: text(0, row).unwrap(),
+                kind: text(1, row).unwrap(),
+                user: text(2, row).unwrap(),
+                item: text(3, row).unwrap(),
+                timestamp: times.value(row) / 1000,
+                request: text(5, row),
+                position: (!positions.is_null(row)).then(|| positions.value(row) as u32),
+                value: (!values.is_null(row)).then(|| values.value(row)),
+                context: (!contexts.is_null(row))
+                    .then(|| serde_json::from_str(contexts.value(row)).unwrap()),
+            }),
+        );
     }
     assert_eq!(found, events);
 
@@ -100,6 +115,7 @@ async fn events_as_files(place: Place) {
                 request: text("request_id"),
                 position: row["position"].as_u64().map(|p| p as u32),
                 value: row["value"].as_f64(),
+                context: row["context"].as_str().map(|text| serde_json::from_str(text).unwrap()),
             }
         })
         .collect();
@@ -361,6 +377,7 @@ async fn impressions_as_files(place: Place) {
             position: whole(4, row) as u32,
             click: whole(5, row) as u8,
             purchase: whole(6, row) as u8,
+            context: None,
         }));
     }
     assert_eq!(found, expected);
@@ -406,6 +423,7 @@ async fn a_shop_learns_from_its_store() {
                 position: positions.value(row) as u32,
                 click: clicks.value(row) as u8,
                 purchase: purchases.value(row) as u8,
+                context: None,
             };
             let mut add = |kind: &str, time: i64| {
                 let shown = kind == "impression";

@@ -87,6 +87,10 @@ pub trait Observer {
     fn step(&mut self, progress: &Progress<'_>) {
         let _ = progress;
     }
+    /// Whether to end here, with an error: asked after every step.
+    fn stops(&self) -> bool {
+        false
+    }
     /// After every round of validation.
     fn round(&mut self, round: &Round) {
         let _ = round;
@@ -241,6 +245,9 @@ pub fn train(
                 total,
                 losses: &losses,
             });
+            if observer.stops() {
+                return Err(Error::data("training was stopped"));
+            }
             let round_over = at.rounds + 1 < rounds && done * rounds >= total * (at.rounds + 1);
             if round_over {
                 at.rounds += 1;

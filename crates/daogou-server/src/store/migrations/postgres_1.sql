@@ -18,7 +18,8 @@ CREATE TABLE daogou_event (
     time BIGINT NOT NULL,
     request_id TEXT COLLATE "C",
     position BIGINT,
-    value DOUBLE PRECISION
+    value DOUBLE PRECISION,
+    context TEXT
 );
 
 CREATE INDEX daogou_event_of_user ON daogou_event (user_id, time, arrival);

@@ -16,7 +16,8 @@ CREATE TABLE daogou_event (
     time INTEGER NOT NULL,
     request_id TEXT,
     position INTEGER,
-    value REAL
+    value REAL,
+    context TEXT
 ) STRICT;
 
 CREATE INDEX daogou_event_of_user ON daogou_event (user_id, time, arrival);
