@@ -8,6 +8,7 @@
 pub mod auc;
 pub mod bootstrap;
 pub mod calibration;
+pub mod clustered;
 pub mod distribution;
 pub mod diversity;
 pub mod exposure;
@@ -20,6 +21,7 @@ pub mod regression;
 pub mod report;
 
 pub use bootstrap::{BootstrapOptions, Intervals};
+pub use clustered::ClusteredMean;
 pub use order::ScoreOrder;
 pub use report::{
     BinaryInput, BinaryReport, DistributionInput, DistributionReport, ListReport, ListSample,

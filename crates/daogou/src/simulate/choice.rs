@@ -3,7 +3,7 @@
 use daogou_nn::rng::Rng;
 
 use super::world::{C, DAY, cumulative, draw};
-use super::{CATEGORIES, Impression, Item, Seen, Session, User, World, domain};
+use super::{CATEGORIES, Impression, Item, Seen, Session, User, World};
 use crate::metrics::logloss::sigmoid;
 
 /// Probability that a session wants what the session before wanted; else the wish is drawn from the person's taste.
@@ -20,17 +20,16 @@ const PROMO: f64 = 0.15;
 /// Added to the liking of the category that the session is about.
 const INTENT: f64 = 0.9;
 
-/// Draws what a session is about.
+/// Draws what a session is about, from the stream `id` of `seed`.
 pub(super) fn open_session(
     world: &World,
     user: &User,
-    id: u32,
+    (seed, id): (u64, u32),
     time: i64,
     before: Option<Session>,
     phone_bought: Option<i64>,
 ) -> Session {
-    let options = world.options();
-    let mut rng = Rng::new(domain(options.seed, "session"), u64::from(id));
+    let mut rng = Rng::new(seed, u64::from(id));
     let follow_up =
         phone_bought.is_some_and(|bought| (bought..bought + FOLLOW_UP_SECONDS).contains(&time));
     let wishes = cumulative((0..C).map(|c| {
@@ -45,7 +44,7 @@ pub(super) fn open_session(
         intent,
         entry: if by_intent { intent } else { other },
         promo: rng.uniform() < PROMO,
-        mood: options.mood_sd * rng.normal(),
+        mood: world.options().mood_sd * rng.normal(),
     }
 }
 
@@ -74,6 +73,11 @@ impl<'a> Taste<'a> {
             unseen: options.unseen,
             session: *session,
         }
+    }
+
+    /// Number of the session.
+    pub(super) fn session(&self) -> u32 {
+        self.session.id
     }
 
     /// What the session is about.
@@ -167,7 +171,10 @@ pub(super) fn respond(
         row.relevance = sigmoid(click);
         row.conversion = sigmoid(taste.purchase(item, unseen));
         let mut rng = Rng::new(luck, u64::from(row.item));
-        row.clicked = rng.uniform() < row.examination * row.relevance;
+        // One draw for both: P(examined) is the examination, and who clicks has looked.
+        let attention = rng.uniform();
+        row.examined = attention < row.examination;
+        row.clicked = attention < row.examination * row.relevance;
         row.would_buy = rng.uniform() < row.conversion;
         row.purchase_after = (row.clicked && row.would_buy).then(|| {
             let mean = if rng.uniform() < 0.6 { 20.0 * 60.0 } else { 2.5 * DAY as f64 };

@@ -12,6 +12,7 @@
 //! schedule (24 bytes per request) and what each person has already been shown (some 16 bytes per different item).
 
 mod choice;
+pub mod crowd;
 #[cfg(test)]
 mod off_policy;
 pub mod oracle;
@@ -200,6 +201,8 @@ struct Impression {
     relevance: f64,
     /// P(purchase | click).
     conversion: f64,
+    /// Whether the person looks at it; who clicks has looked.
+    examined: bool,
     clicked: bool,
     /// Whether a click would lead, or has led, to a purchase.
     would_buy: bool,
@@ -214,6 +217,46 @@ struct Memory {
     session: Option<Session>,
     /// When the last phone was bought.
     phone_bought: Option<i64>,
+    /// When the last list was shown.
+    last: Option<i64>,
+}
+
+impl Memory {
+    /// Opens the session if it is not the one that goes on, from the stream of its number under a seed.
+    fn enter(&mut self, world: &World, user: &User, visit: &schedule::Visit, seed: u64) -> Session {
+        let session = match self.session {
+            Some(session) if session.id == visit.session => session,
+            before => {
+                let stream = (seed, visit.session);
+                choice::open_session(world, user, stream, visit.time, before, self.phone_bought)
+            }
+        };
+        self.session = Some(session);
+        session
+    }
+
+    /// Keeps what was shown at a time, and what was bought of it.
+    fn keep(&mut self, world: &World, session: u32, time: i64, rows: &[Impression]) {
+        for row in rows {
+            let seen = self.seen.entry(row.item).or_default();
+            *seen = (session, if seen.0 == session { seen.1 + 1 } else { 1 });
+            let category = world.items()[row.item as usize].category as usize;
+            if let Some(after) = row.purchase_after.filter(|_| CATEGORIES[category].phone) {
+                self.phone_bought = self.phone_bought.max(Some(time + after));
+            }
+        }
+        self.last = Some(time);
+    }
+}
+
+/// What a log leaves behind.
+struct Past {
+    /// By person.
+    memory: Vec<Memory>,
+    /// Sessions so far.
+    sessions: u64,
+    /// When the last list was shown.
+    until: i64,
 }
 
 /// Items a person has been shown, with the last session they were shown in and how often in that session.
@@ -262,29 +305,23 @@ fn domain(seed: u64, name: &str) -> u64 {
 
 /// Goes through all requests in order of time; returns the number of sessions.
 fn simulate(world: &World, each: &mut dyn FnMut(&Shown) -> Result<()>) -> Result<u64> {
-    walk(world, &mut |shown, _| each(shown))
+    walk(world, &mut |shown, _| each(shown)).map(|past| past.sessions)
 }
 
 /// The same, with the moment in which each list was shown: the person has not seen it yet.
-fn walk(world: &World, each: &mut dyn FnMut(&Shown, &Moment<'_>) -> Result<()>) -> Result<u64> {
+fn walk(world: &World, each: &mut dyn FnMut(&Shown, &Moment<'_>) -> Result<()>) -> Result<Past> {
     let options = world.options();
     let (visits, sessions) = schedule::visits(world);
     let mut memory = vec![Memory::default(); world.users().len()];
     let mut policy = policy::Policy::new(world);
     let mut shown = Shown::default();
-    let (request_seed, luck_seed) = (domain(options.seed, "request"), domain(options.seed, "luck"));
+    let [request_seed, session_seed, luck_seed] =
+        ["request", "session", "luck"].map(|name| domain(options.seed, name));
     for (request, visit) in visits.iter().enumerate() {
         let request = request as u64;
         let user = &world.users()[visit.user as usize];
         let memory = &mut memory[visit.user as usize];
-        let session = match memory.session {
-            Some(session) if session.id == visit.session => session,
-            before => {
-                let bought = memory.phone_bought;
-                choice::open_session(world, user, visit.session, visit.time, before, bought)
-            }
-        };
-        memory.session = Some(session);
+        let session = memory.enter(world, user, visit, session_seed);
 
         let mut rng = Rng::new(request_seed, request);
         let random = rng.uniform() < options.random_slice;
@@ -302,16 +339,10 @@ fn walk(world: &World, each: &mut dyn FnMut(&Shown, &Moment<'_>) -> Result<()>) 
         moment.respond(&mut shown.rows);
         each(&shown, &moment)?;
 
-        for row in &shown.rows {
-            let seen = memory.seen.entry(row.item).or_default();
-            *seen = (session.id, if seen.0 == session.id { seen.1 + 1 } else { 1 });
-            let category = world.items()[row.item as usize].category as usize;
-            if let Some(after) = row.purchase_after.filter(|_| CATEGORIES[category].phone) {
-                memory.phone_bought = memory.phone_bought.max(Some(visit.time + after));
-            }
-        }
+        memory.keep(world, session.id, visit.time, &shown.rows);
     }
-    Ok(sessions)
+    let until = visits.last().expect("every log has a request").time;
+    Ok(Past { memory, sessions, until })
 }
 
 /// Running sums for the summary.

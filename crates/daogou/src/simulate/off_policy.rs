@@ -6,7 +6,7 @@ use super::choice::{Taste, open_session, respond};
 use super::oracle::Truth;
 use super::policy::{Policy, plackett_luce};
 use super::world::{C, DAY, START};
-use super::{Impression, Options, Seen, World};
+use super::{Impression, Options, Seen, World, domain};
 use crate::data::Dataset;
 use crate::metrics::BootstrapOptions;
 use crate::metrics::logloss::sigmoid;
@@ -53,6 +53,7 @@ fn show(world: &World, run: u64, n: usize) -> Shown {
     let mut shown = Shown::default();
     shown.lists.offsets.push(0);
     let (time, seen) = (START + 90 * DAY, Seen::default());
+    let seed = domain(world.options().seed, "session");
     let mut policy = Policy::new(world);
     let (mut rows, mut other) = (Vec::new(), Vec::new());
     let noise: Vec<f64> =
@@ -62,7 +63,7 @@ fn show(world: &World, run: u64, n: usize) -> Shown {
         let mut rng = Rng::new(mix(world.options().seed ^ 0x0ff), id);
         let who = rng.below(world.users().len() as u64) as u32;
         let user = &world.users()[who as usize];
-        let session = open_session(world, user, id as u32, time, None, None);
+        let session = open_session(world, user, (seed, id as u32), time, None, None);
         let taste = Taste::new(world, user, &session);
         let random = rng.uniform() < world.options().random_slice;
         policy.weigh(&mut rng, time, &taste, random, &seen);

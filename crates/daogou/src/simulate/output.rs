@@ -17,6 +17,7 @@ use tempfile::NamedTempFile;
 
 use super::choice::equal_exposure_mix;
 use super::replay::OPTIONS;
+use super::schedule::{hour, weekday};
 use super::world::{AGES, BRANDS, C, DAY, SPECS, START};
 use super::{CATEGORIES, Shown, World};
 use crate::{Error, Result};
@@ -217,9 +218,8 @@ impl Chunk {
             ("item_id", item.clone()),
             ("time", time.clone()),
             ("position", position.clone()),
-            ("hour", whole(chunk.time.iter().map(|&time| ((time % DAY) / 3600) as i32))),
-            // 1970-01-01 was a Thursday; 0 is Monday.
-            ("weekday", whole(chunk.time.iter().map(|&time| ((time / DAY + 3) % 7) as i32))),
+            ("hour", whole(chunk.time.iter().copied().map(hour))),
+            ("weekday", whole(chunk.time.iter().copied().map(weekday))),
             ("promo", Arc::new(Int32Array::from(chunk.promo))),
             ("entry_category", texts(chunk.entry.iter().map(|&c| CATEGORIES[c as usize].name))),
             ("click", click.clone()),

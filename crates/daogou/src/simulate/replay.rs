@@ -49,6 +49,15 @@ impl Replay {
         &self.world
     }
 
+    #[cfg(test)]
+    pub(super) fn of(world: World) -> Self {
+        Self { world }
+    }
+
+    pub(super) fn into_world(self) -> World {
+        self.world
+    }
+
     /// Goes through the log once more, as it was, and stops at the requests of `rows`, ascending rows of the log: `each` is
     /// given the place in `rows`, the moment and what was shown, and may show any lists. They change nothing: what people see,
     /// want and have bought later is as logged.
@@ -136,8 +145,13 @@ impl Moment<'_> {
         let mut rows: Vec<Impression> =
             list.iter().map(|&item| Impression { item, ..Impression::default() }).collect();
         self.respond(&mut rows);
+        self.worth_of(&rows)
+    }
+
+    /// The same, of a list that was responded to.
+    pub(super) fn worth_of(&self, rows: &[Impression]) -> Worth {
         let mut worth = Worth::default();
-        for row in &rows {
+        for row in rows {
             let click = row.examination * row.relevance;
             worth.clicks += click;
             worth.orders += click * row.conversion;

@@ -292,13 +292,15 @@ fn sessions_keep_their_intent_and_follow_tastes() {
     let options = Options { users: 20, items: 100, ..Options::default() };
     let world = World::new(&options);
     let user = &world.users()[3];
+    let seed = domain(options.seed, "session");
     let n = 40_000;
     let count = |before: Option<u8>, bought: Option<i64>| -> [f64; world::C] {
         let mut shares = [0.0; world::C];
         for id in 0..n {
             let before =
                 before.map(|intent| Session { id: 0, intent, entry: 0, promo: false, mood: 0.0 });
-            let session = choice::open_session(&world, user, id, world::START, before, bought);
+            let session =
+                choice::open_session(&world, user, (seed, id), world::START, before, bought);
             shares[session.intent as usize] += 1.0 / f64::from(n);
         }
         shares
@@ -381,13 +383,15 @@ fn unrelated_tastes_are_uncorrelated() {
 fn the_true_mix_is_that_of_clicks_under_equal_exposure() {
     // Fewer than 100 items per category, so that the closed form looks at all of them.
     let world = World::new(&Options { users: 3, items: 300, ..Options::default() });
+    let seed = domain(world.options().seed, "session");
     for user in world.users() {
         let mix = choice::equal_exposure_mix(&world, user);
         assert!((mix.iter().sum::<f64>() - 1.0).abs() < 1e-12);
         let mut rng = Rng::new(3, 3);
         let mut clicks = [0.0; world::C];
         for round in 0..30_000u32 {
-            let session = choice::open_session(&world, user, round, world::START, None, None);
+            let session =
+                choice::open_session(&world, user, (seed, round), world::START, None, None);
             let taste = Taste::new(&world, user, &session);
             for (c, clicks) in clicks.iter_mut().enumerate() {
                 let item = loop {
