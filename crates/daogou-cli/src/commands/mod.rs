@@ -1,6 +1,7 @@
 //! One file per command.
 
 mod bench;
+mod crowd;
 mod demo;
 mod eval;
 mod evaluate_policy;
@@ -58,6 +59,7 @@ pub(crate) enum Command {
     Inspect(inspect::Inspect),
     Export(export::Export),
     Serve(serve::Serve),
+    Crowd(crowd::Crowd),
     Key(key::Key),
     ExportEvents(export_events::ExportEvents),
     Bench(bench::Bench),
@@ -83,6 +85,7 @@ impl Command {
             Self::Inspect(command) => command.run(),
             Self::Export(command) => command.run(),
             Self::Serve(command) => command.run(),
+            Self::Crowd(command) => command.run(),
             Self::Key(command) => command.run(),
             Self::ExportEvents(command) => command.run(),
             Self::Bench(command) => command.run(),
