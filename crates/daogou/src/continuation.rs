@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
+use crate::data::Encoding;
 use crate::rows::{self, Layout, Rows};
 use crate::run::TrainedRun;
 use crate::schema::{Config, FeatureType, Role, Side, SplitMethod, TaskKind};
@@ -222,6 +223,16 @@ impl<'a> Continuation<'a> {
         all.data.split.method = SplitMethod::Time;
         // Nobody knows how likely a list of the server was.
         all.columns.propensity = None;
+        // Of who and what is new not all is known; an unknown number is the mean of those that the run has seen.
+        let space = &self.run.stored.space;
+        for feature in &mut all.features {
+            let field = space.fields.iter().position(|field| field.name == feature.name);
+            if let (FeatureType::Number, None, Some(field)) = (feature.kind, feature.missing, field)
+                && let Encoding::Standardised { mean, log1p, .. } = space.encodings[field]
+            {
+                feature.missing = Some(if log1p { mean.exp_m1() } else { mean });
+            }
+        }
         if let Some(items) = &config.data.items {
             let overlays = self.stock.overlaid().map(|(id, own)| (id.to_string(), own.clone()));
             self.table(items, ITEMS, &config.columns.item, overlays.collect())?;
