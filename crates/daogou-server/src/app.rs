@@ -228,7 +228,7 @@ impl App {
         let loaded = tokio::task::spawn_blocking(move || app.models.load(&name)).await;
         match loaded {
             Ok(Ok(())) => {
-                self.models.choose(choice, &self.experiments.models());
+                self.models.choose(&choice, &self.experiments.models());
                 self.notify("models", &serde_json::json!({}));
             }
             Ok(Err(problem)) => {
@@ -347,6 +347,6 @@ async fn retain(app: std::sync::Weak<App>) {
             Err(error) => tracing::warn!(%error, "old events cannot be forgotten now"),
         }
         drop(app);
-        tokio::time::sleep(Duration::from_secs(3600)).await;
+        tokio::time::sleep(Duration::from_hours(1)).await;
     }
 }

@@ -3,7 +3,7 @@
 //! A key is 32 random bytes, so a plain SHA-256 of it is as hard to turn back as the key is to guess; a slow hash would
 //! only slow down each request.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -81,7 +81,11 @@ pub fn new_key(name: &str, role: Role) -> Result<(String, KeyConfig), StartError
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let mut digits = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        let _ = write!(digits, "{byte:02x}");
+    }
+    digits
 }
 
 /// The keys of a server.

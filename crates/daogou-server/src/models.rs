@@ -326,11 +326,11 @@ impl Models {
     }
 
     /// From now on this model answers; it is in memory already. Others but the previous one and those of `kept` leave.
-    pub(crate) fn choose(&self, choice: Choice, kept: &[String]) -> bool {
+    pub(crate) fn choose(&self, choice: &Choice, kept: &[String]) -> bool {
         if self.counter(&choice.serving).is_none() {
             return false;
         }
-        *write(&self.choice) = choice.clone();
+        write(&self.choice).clone_from(choice);
         write(&self.loaded).retain(|name, _| {
             *name == choice.serving || choice.previous.as_ref() == Some(name) || kept.contains(name)
         });

@@ -38,7 +38,7 @@ impl Preset {
         {
             return Err(Problem::wrong("explore", format!("expected 0 to 1, got {explore}")));
         }
-        Ok(weights(&self.objectives)?)
+        weights(&self.objectives)
     }
 }
 

@@ -376,7 +376,7 @@ impl App {
             std::fs::create_dir_all(&path)?;
             let mut folder = Folder { path, kept: false };
             let profiles = runtime.block_on(app.profiles())?;
-            let continued = app.continued(&runtime, &counter, profiles, &folder.path)?;
+            let continued = app.continued(&runtime, &counter, &profiles, &folder.path)?;
             if continued.rows == 0 {
                 return Err(End::Failed(
                     "the store has no impressions that are later than the log of the model that answers".into(),
@@ -388,7 +388,7 @@ impl App {
             let base = Path::new(".");
             let data = Dataset::load(&config, base)?;
             app.phase("training")?;
-            let mut watch = Watch { app: &**app, last: std::time::Instant::now() };
+            let mut watch = Watch { app, last: std::time::Instant::now() };
             let trained = train(&config, &data, &Options::default(), &mut watch);
             let trained = match trained {
                 Err(_) if app.jobs.is_cancelled() => return Err(End::Cancelled),
@@ -481,7 +481,7 @@ impl App {
         self: &Arc<Self>,
         runtime: &tokio::runtime::Handle,
         counter: &Arc<Counter>,
-        profiles: BTreeMap<String, daogou::stock::Attributes>,
+        profiles: &BTreeMap<String, daogou::stock::Attributes>,
         directory: &Path,
     ) -> Result<daogou::continuation::Continued, End> {
         let settings = &self.config.train;
@@ -491,7 +491,7 @@ impl App {
             ..Attribution::default()
         };
         let (run, stock) = (&counter.model.run, &counter.stock);
-        let mut log = Continuation::create(run, stock, &profiles, directory)?;
+        let mut log = Continuation::create(run, stock, profiles, directory)?;
         // The store reads on its own threads; what it reads is written here.
         let (rows, read) = std::sync::mpsc::sync_channel(4);
         let store = self.store.clone();

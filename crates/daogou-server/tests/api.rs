@@ -83,7 +83,7 @@ fn start(config: ServerConfig, run: Option<&Path>, directory: Option<&Path>) -> 
     });
     let agent = ureq::Agent::config_builder()
         .http_status_as_error(false)
-        .timeout_global(Some(Duration::from_secs(60)))
+        .timeout_global(Some(Duration::from_mins(1)))
         .build();
     Running {
         address: address.recv().unwrap(),
@@ -416,7 +416,7 @@ fn what_was_written_is_there_after_a_restart() {
         server.send("PUT", "/v1/presets/calm", &json!({"objectives": {"click": 1}}));
         server.send("PUT", "/v1/experiments/kept", &plan);
         list = server.send("POST", "/v1/recommend", &json!({"user": "who"}));
-        let event = json!({"id": "e", "type": "impression", "user": "who", "item": "n1", "timestamp": 1_800_000_00, "request": list["request"]});
+        let event = json!({"id": "e", "type": "impression", "user": "who", "item": "n1", "timestamp": 180_000_000, "request": list["request"]});
         server.send("POST", "/v1/events", &json!({"events": [event]}));
         told = server.get("/v1/experiments/kept");
     }

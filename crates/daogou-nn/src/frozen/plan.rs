@@ -346,9 +346,9 @@ impl<'m, T: Real> Planner<'m, T> {
         let Some(index) = self.made_by[node.0] else {
             let (of, reshaped) = self.model.nodes[node.0].seen().expect("a node that is computed");
             return if self.depends(node) == Depends::Row {
-                self.ask(of, reshaped)
+                self.ask(of, reshaped);
             } else {
-                self.run(of)
+                self.run(of);
             };
         };
         if std::mem::replace(&mut self.runs[index], true) {

@@ -162,14 +162,14 @@ pub(crate) struct Way {
     pub(crate) origin: Origin,
 }
 
-impl App {
-    fn at_most(&self, key: &str, got: usize, most: usize) -> Answer<()> {
-        if got <= most {
-            return Ok(());
-        }
-        Err(Problem::wrong(key, format!("expected at most {most}, got {got}")))
+fn at_most(key: &str, got: usize, most: usize) -> Answer<()> {
+    if got <= most {
+        return Ok(());
     }
+    Err(Problem::wrong(key, format!("expected at most {most}, got {got}")))
+}
 
+impl App {
     /// The counter that a request is answered from.
     pub(crate) fn counter(&self, model: Option<&str>) -> Answer<Arc<Counter>> {
         let Some(name) = model else { return Ok(self.models.serving()) };
@@ -222,11 +222,11 @@ impl App {
         body: RecommendBody,
     ) -> Answer<(RecommendAnswer, Origin)> {
         let started = Instant::now();
-        self.at_most("k", body.k.unwrap_or(0), self.config.k)?;
-        self.at_most("exclude", body.exclude.len(), self.config.candidates)?;
+        at_most("k", body.k.unwrap_or(0), self.config.k)?;
+        at_most("exclude", body.exclude.len(), self.config.candidates)?;
         let candidates = body.candidates.as_ref().map_or(0, Vec::len);
-        self.at_most("candidates", candidates, self.config.candidates)?;
-        self.at_most("context", body.context.len(), 1_000)?;
+        at_most("candidates", candidates, self.config.candidates)?;
+        at_most("context", body.context.len(), 1_000)?;
         let way = self.way(&body)?;
         let filter = body.filter.as_deref().map(str::parse::<Filter>).transpose()?;
         let person = self.person(&body.user).await?;
@@ -372,8 +372,8 @@ impl App {
     /// Candidates in order.
     pub(crate) async fn rank(self: &Arc<Self>, body: RankBody) -> Answer<RankAnswer> {
         let started = Instant::now();
-        self.at_most("candidates", body.candidates.len(), self.config.candidates)?;
-        self.at_most("context", body.context.len(), 1_000)?;
+        at_most("candidates", body.candidates.len(), self.config.candidates)?;
+        at_most("context", body.context.len(), 1_000)?;
         if body.preset.is_some() && body.objectives.is_some() {
             return Err(Problem::wrong("preset", "expected a preset or objectives, got both"));
         }
