@@ -17,6 +17,9 @@ use daogou_nn::Team;
 use super::Outcome;
 use crate::terminal::{note, print};
 
+/// Where a server listens unless it is told otherwise.
+const ADDRESS: &str = "127.0.0.1:8787";
+
 /// See it work: simulate a phone shop, train, evaluate, build five lists, and write a report
 #[derive(Args)]
 pub(crate) struct Demo {
@@ -83,6 +86,15 @@ impl Demo {
         note(&format!(
             "the run is in {0}; try: daogou recommend {0} --user u00042 --explain",
             directory.display()
+        ));
+        note(&format!(
+            "or a live shop: a server, its people, and a browser\n  \
+             daogou serve {run} --store {store}\n  \
+             daogou crowd --against http://{ADDRESS} --shop {shop}\n  \
+             http://{ADDRESS}/",
+            run = directory.display(),
+            store = self.dir.join("shop.db").display(),
+            shop = shop.display(),
         ));
         Ok(Outcome::Done)
     }

@@ -225,14 +225,19 @@ impl Browse<'_> {
             }
             Ended::Answered(body) => {
                 let received: Received = self.client.read(EVENTS, &body)?;
+                if attempts == 1 && received.duplicates > 0 {
+                    return Err(daogou::Error::data(format!(
+                        "the server knew {} of {n} events before they were sent: the crowd of seed {} has been there",
+                        received.duplicates, self.seed
+                    ))
+                    .with_hint("take another --seed, or an empty store")
+                    .into());
+                }
                 let mut tally = self.tally();
                 tally.events.took(took);
                 tally.told.accepted += received.accepted;
                 tally.told.duplicates += received.duplicates;
                 tally.told.rejected += received.rejected.len() as u64;
-                if attempts == 1 {
-                    tally.known_before += received.duplicates;
-                }
                 for event in &received.rejected {
                     let said = event["detail"].as_str().unwrap_or("without a reason");
                     let key = event["key"].as_str().unwrap_or("event");

@@ -45,6 +45,7 @@ pub(super) struct Attempt {
     /// Why there was none.
     pub(super) problem: Option<String>,
     pub(super) again: bool,
+    pub(super) took: Duration,
 }
 
 impl Client {
@@ -119,7 +120,9 @@ impl Client {
     ) -> anyhow::Result<Ended> {
         let (started, mut pause) = (Instant::now(), PAUSE);
         loop {
+            let asked = Instant::now();
             let result = self.post(path, body);
+            let took = asked.elapsed();
             let (status, wait) = match &result {
                 Ok(answer) => (Some(answer.status), answer.wait),
                 Err(_) => (None, None),
@@ -132,7 +135,7 @@ impl Client {
             let wait = wait.unwrap_or(pause).min(LONGEST_PAUSE);
             let again = busy && started.elapsed() + wait < patience;
             let problem = result.as_ref().err().map(ToString::to_string);
-            attempt(&Attempt { status, problem, again });
+            attempt(&Attempt { status, problem, again, took });
             match result {
                 Ok(answer) if answer.status == StatusCode::OK => {
                     return Ok(Ended::Answered(answer.body));

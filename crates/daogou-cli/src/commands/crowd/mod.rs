@@ -76,7 +76,8 @@ pub(crate) struct Crowd {
     /// API key of role write; statistics and experiments are read with it too
     #[arg(long, value_name = "KEY", env = "DAOGOU_API_KEY", hide_env_values = true)]
     api_key: Option<String>,
-    /// Seed of who comes when, and of their luck; a server takes each crowd once
+    /// Seed of who comes when, and of their luck. A store takes each crowd once; the next one needs another seed, and does
+    /// not know what people were shown by the one before
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Seconds for which a call that finds the server busy or away is made again
@@ -260,7 +261,6 @@ impl Crowd {
             recommend: CallsOutcome::from(&tally.recommend),
             events: CallsOutcome::from(&tally.events),
             told: tally.told,
-            known_before: tally.known_before,
             problems: tally.problems.clone(),
             agreement,
             experiments,

@@ -83,6 +83,8 @@ impl GroupOutcome {
 #[derive(Debug, Serialize)]
 pub(super) struct CallsOutcome {
     latency_ms: Option<Latency>,
+    /// Of answers that the server is too busy.
+    busy_ms: Option<Latency>,
     /// Answers by status; `none`: no answer.
     statuses: BTreeMap<String, u64>,
     retries: u64,
@@ -95,6 +97,7 @@ impl From<&Calls> for CallsOutcome {
         let name = |status: u16| if status == 0 { "none".into() } else { status.to_string() };
         Self {
             latency_ms: calls.latency(),
+            busy_ms: calls.busy(),
             statuses: calls.statuses.iter().map(|(&status, &n)| (name(status), n)).collect(),
             retries: calls.retries,
             refused: calls.refused,
@@ -118,8 +121,6 @@ pub(super) struct CrowdOutcome {
     pub(super) recommend: CallsOutcome,
     pub(super) events: CallsOutcome,
     pub(super) told: Told,
-    /// Events that the server had before they were sent for the first time.
-    pub(super) known_before: u64,
     pub(super) problems: BTreeMap<String, u64>,
     /// The server's own numbers beside the crowd's; `None` where it could not be asked.
     pub(super) agreement: Option<Vec<Beside>>,
@@ -144,18 +145,11 @@ impl CrowdOutcome {
         let Told { rejected, lost, .. } = self.told;
         fault(rejected > 0, format!("{rejected} events were refused"));
         fault(lost > 0, format!("{lost} events could not be told"));
-        let known = self.known_before;
-        fault(
-            known > 0,
-            format!(
-                "{known} events were known before: this crowd has been here; take another --seed"
-            ),
-        );
         match &self.agreement {
             None => fault(true, "the server's statistics could not be read".into()),
             Some(all) => {
                 for own in all.iter().filter(|own| !own.agrees) {
-                    fault(true, format!("the server's {} are not the crowd's", own.what));
+                    fault(true, format!("the server's number of {} is not the crowd's", own.what));
                 }
             }
         }
@@ -195,8 +189,12 @@ impl CrowdOutcome {
             for own in all {
                 let exact = own.interval[0] == own.interval[1];
                 let margin = own.crowd - own.interval[0];
-                let crowd = number(own.crowd);
-                let range = if exact { crowd } else { format!("{crowd} ± {}", number(margin)) };
+                let digits = places(own.crowd);
+                let range = if exact {
+                    number(own.crowd)
+                } else {
+                    format!("{:.digits$} ± {margin:.digits$}", own.crowd)
+                };
                 let verdict = if own.agrees { "" } else { "  not the same" };
                 let _ = writeln!(
                     out,
@@ -261,8 +259,14 @@ impl CrowdOutcome {
             "\nLatency, ms                    calls       p50      p90      p99       max\n",
         );
         let kinds = [("lists", &self.recommend), ("events", &self.events)];
-        for (what, calls) in kinds {
-            if let Some(own) = &calls.latency_ms {
+        let lines = [
+            ("lists", &self.recommend.latency_ms),
+            ("lists: told that it is busy", &self.recommend.busy_ms),
+            ("events", &self.events.latency_ms),
+            ("events: told that it is busy", &self.events.busy_ms),
+        ];
+        for (what, own) in lines {
+            if let Some(own) = own {
                 let _ = writeln!(
                     out,
                     "  {} {:>7}  {:>8.2} {:>8.2} {:>8.2}  {:>8.2}",
@@ -335,13 +339,12 @@ fn name(group: &Group) -> String {
 
 /// A count with its thousands apart, or a small number with its places.
 fn number(value: f64) -> String {
-    if value.fract() == 0.0 {
-        grouped(value)
-    } else if value.abs() >= 100.0 {
-        format!("{value:.1}")
-    } else {
-        format!("{value:.3}")
-    }
+    if value.fract() == 0.0 { grouped(value) } else { format!("{value:.*}", places(value)) }
+}
+
+/// Places after the point that say something.
+fn places(value: f64) -> usize {
+    if value.abs() >= 10.0 { 1 } else { 3 }
 }
 
 fn grouped(value: f64) -> String {

@@ -100,6 +100,8 @@ pub(super) fn total(people: &People, of: impl Fn(&Sums) -> f64) -> f64 {
 pub(super) struct Calls {
     /// Microseconds that answers of status 200 took, from when they were due.
     took: Vec<u32>,
+    /// Microseconds that it took to be told that the server is too busy.
+    busy: Vec<u32>,
     /// Answers by status; 0: no answer.
     pub(super) statuses: BTreeMap<u16, u64>,
     /// Calls made again.
@@ -108,6 +110,10 @@ pub(super) struct Calls {
     pub(super) refused: u64,
     /// Calls that ended in any other way.
     pub(super) failed: u64,
+}
+
+fn microseconds(time: Duration) -> u32 {
+    u32::try_from(time.as_micros()).unwrap_or(u32::MAX)
 }
 
 /// Quantiles of latency, in milliseconds.
@@ -124,6 +130,9 @@ impl Calls {
     pub(super) fn attempt(&mut self, attempt: &Attempt) {
         *self.statuses.entry(attempt.status.map_or(0, |status| status.as_u16())).or_default() += 1;
         self.retries += u64::from(attempt.again);
+        if attempt.status == Some(StatusCode::TOO_MANY_REQUESTS) {
+            self.busy.push(microseconds(attempt.took));
+        }
     }
 
     pub(super) fn failed(&mut self, status: Option<StatusCode>) {
@@ -135,12 +144,17 @@ impl Calls {
     }
 
     pub(super) fn took(&mut self, time: Duration) {
-        self.took.push(u32::try_from(time.as_micros()).unwrap_or(u32::MAX));
+        self.took.push(microseconds(time));
     }
 
     /// Exact, of all calls; `None` without one.
     pub(super) fn latency(&self) -> Option<Latency> {
         Self::quantiles(self.took.clone())
+    }
+
+    /// The same of answers that the server is too busy.
+    pub(super) fn busy(&self) -> Option<Latency> {
+        Self::quantiles(self.busy.clone())
     }
 
     /// The same of the last calls only.
@@ -186,8 +200,6 @@ pub(super) struct Tally {
     pub(super) recommend: Calls,
     pub(super) events: Calls,
     pub(super) told: Told,
-    /// Duplicates of events that were sent for the first time.
-    pub(super) known_before: u64,
     /// What the server said of the first event it refused, and why calls had no answer.
     pub(super) problems: BTreeMap<String, u64>,
 }
