@@ -266,6 +266,8 @@ mod tests {
     use super::super::{Options, Seen, Shown, simulate};
     use super::*;
 
+    type Lived<'a> = (Visit, [(&'a str, String); 4], Response);
+
     fn replay(options: &Options) -> Replay {
         Replay::of(World::new(options))
     }
@@ -415,9 +417,7 @@ mod tests {
         let people: BTreeSet<u32> = few.iter().map(|(visit, ..)| visit.user()).collect();
         assert!(people.len() <= 7 && people.len() > 3, "{people:?}");
         // Seven of sixty people come as seven of sixty do.
-        let days = |lived: &[(Visit, [(&str, String); 4], Response)]| {
-            lived[499].0.time() - lived[0].0.time()
-        };
+        let days = |lived: &[Lived<'_>]| lived[499].0.time() - lived[0].0.time();
         assert!(days(&few) > 3 * days(&one));
     }
 

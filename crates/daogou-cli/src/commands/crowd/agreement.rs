@@ -128,7 +128,8 @@ pub(super) fn agreement(watch: &Watch, tally: &Tally) -> Vec<Beside> {
             luck(sum(|own| own.purchases_variance)),
         ),
     ];
-    let means: [(&'static str, f64, fn(&Sums) -> f64); 2] = [
+    type Of = fn(&Sums) -> f64;
+    let means: [(&'static str, f64, Of); 2] = [
         ("entropy", counted.entropy, |own| own.entropy),
         ("share of new items", counted.novelty, |own| own.unseen),
     ];

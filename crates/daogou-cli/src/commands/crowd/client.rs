@@ -52,7 +52,7 @@ impl Client {
     /// A client of a server at `url`, for this many callers at a time.
     pub(super) fn new(url: &str, key: Option<String>, callers: usize) -> anyhow::Result<Self> {
         let base = url.trim_end_matches('/').to_string();
-        if !base.strip_prefix("http://").is_some_and(|rest| !rest.is_empty()) {
+        if base.strip_prefix("http://").is_none_or(str::is_empty) {
             return Err(daogou::Error::config(
                 "against",
                 format!("expected a URL like `http://127.0.0.1:8787`, got `{url}`"),

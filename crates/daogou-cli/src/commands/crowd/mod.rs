@@ -35,7 +35,7 @@ const WORKERS: usize = 2;
 /// Workers of an open loop: calls that may be under way at a time.
 const OPEN_WORKERS: usize = 64;
 /// How often the server's statistics are read.
-const WATCH: Duration = Duration::from_secs(60);
+const WATCH: Duration = Duration::from_mins(1);
 
 /// Let a simulated shop's people browse a running server
 ///

@@ -365,7 +365,7 @@ mod tests {
 
     #[test]
     fn thousands_stand_apart() {
-        let cases = [(0.0, "0"), (999.0, "999"), (1000.0, "1,000"), (-123456.0, "-123,456")];
+        let cases = [(0.0, "0"), (999.0, "999"), (1000.0, "1,000"), (-123_456.0, "-123,456")];
         for (value, text) in cases {
             assert_eq!(grouped(value), text);
         }
