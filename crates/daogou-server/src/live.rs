@@ -263,7 +263,7 @@ mod tests {
         let (p50, p99) = (last.p50_ms.unwrap(), last.p99_ms.unwrap());
         assert!((1.0..=1.25).contains(&p50) && (10.0..=12.5).contains(&p99), "{p50} {p99}");
         assert_eq!(stats.arms["x/A"].len(), 720);
-        assert_eq!(live.stats(7_199, 1).presets["p"].len(), 12);
+        assert_eq!(live.stats(7_199, 1).presets["p"].len(), 13);
         for other in 0..100 {
             let origin = Origin { arm: None, preset: Some(format!("q{other}")) };
             live.note(7_300, &origin, Happened::Shown);

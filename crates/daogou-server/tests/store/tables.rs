@@ -364,7 +364,16 @@ async fn impressions_as_files(place: Place) {
     }
     let mut found = Vec::new();
     for batch in read(&path) {
-        let columns = ["user_id", "item_id", "time", "request_id", "position", "click", "purchase"];
+        let columns = [
+            "user_id",
+            "item_id",
+            "time",
+            "request_id",
+            "position",
+            "click",
+            "purchase",
+            "context",
+        ];
         assert_eq!(names(&batch), columns);
         let text = |i: usize, row: usize| batch.column(i).as_string::<i32>().value(row).to_owned();
         let whole = |i: usize, row: usize| batch.column(i).as_primitive::<Int64Type>().value(row);
