@@ -1,7 +1,7 @@
 //! Lists over HTTP: takes events, keeps them, serves lists from trained runs, and shows what happens.
 //!
-//! A request goes from its route ([`routes`]) to the person's memory ([`memory`]), takes the counter that answers
-//! ([`models`]) and has a scoring thread make the list ([`pool`]). Events are acknowledged after the store has committed
+//! A request goes from its route (`routes`) to the person's memory (`memory`), takes the counter that answers
+//! (`models`) and has a scoring thread make the list (`pool`). Events are acknowledged after the store has committed
 //! them ([`store`]), and then known to memory, experiments and statistics.
 
 mod app;

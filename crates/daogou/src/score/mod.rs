@@ -1,8 +1,8 @@
 //! Scoring many items for one visit, with what depends on an item alone computed beforehand.
 //!
 //! [`FrozenItems`] keeps, for a run and what is on offer, each item's part of the network ([`daogou_nn::frozen`]); it
-//! outlives visits and sets of candidates, and a changed item is computed again by itself. [`VisitForward`] answers for any
-//! of these items. [`PlainForward`] is the same by the plain pass, as evaluation of a log and training run it: the readable
+//! outlives visits and sets of candidates, and a changed item is computed again by itself. `VisitForward` answers for any
+//! of these items. `PlainForward` is the same by the plain pass, as evaluation of a log and training run it: the readable
 //! twin that tests and benchmarks compare with.
 
 mod plain;
