@@ -1,7 +1,7 @@
 """Writes the network that both sides of the comparison stand for, as ONNX.
 
-Tables for 100,000 users and 10,000 items (32 numbers each) and 100 brands (16), a price, two hidden layers (128, 64), and
-three heads: click, purchase, and a mix of 50 categories. The weights are random: a product costs the same with any.
+Tables for 100,000 users and 10,000 items (32 numbers each) and 100 brands (16), a price, two hidden layers (128, 64),
+and three heads: click, purchase, and a mix of 50 categories. The weights are random: a product costs the same with any.
 
     python network.py network.onnx
 """

@@ -3,8 +3,8 @@
 #
 #     ./rounds.sh http://127.0.0.1:8787 http://127.0.0.1:8790
 #
-# ROUNDS (3), SECONDS_EACH (10) and CONNECTIONS ("1 2 4 8 16 32") may be set. Prints one line per run; the best rate of a
-# server whose p99 is within a bound is read from its lines.
+# ROUNDS (3), SECONDS_EACH (10) and CONNECTIONS ("1 2 4 8 16 32") may be set. Prints one line per run; the best rate of
+# a server whose p99 is within a bound is read from its lines.
 set -eu
 
 if [ $# -lt 1 ]; then

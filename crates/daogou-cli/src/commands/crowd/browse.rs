@@ -50,6 +50,7 @@ pub(super) struct Browse<'a> {
     pub(super) most: u64,
     pub(super) started: Instant,
     pub(super) slots: AtomicU64,
+    pub(super) begun: AtomicU64,
     pub(super) stopped: AtomicBool,
     pub(super) tally: Mutex<Tally>,
     pub(super) failure: Mutex<Option<anyhow::Error>>,
@@ -116,6 +117,17 @@ impl Browse<'_> {
         }
     }
 
+    /// Visits of an open loop that were due and for which no worker was free in time. Their latency is nowhere.
+    pub(super) fn unbegun(&self) -> u64 {
+        match (self.pace, self.until) {
+            (Pace::Open(rate), Some(until)) if !self.stopped.load(Ordering::Relaxed) => {
+                let due = (rate * (until - self.started).as_secs_f64()).ceil() as u64;
+                due.min(self.most).saturating_sub(self.begun.load(Ordering::Relaxed))
+            }
+            _ => 0,
+        }
+    }
+
     fn over(&self, at: Instant) -> bool {
         self.stopped.load(Ordering::Relaxed) || self.until.is_some_and(|until| at >= until)
     }
@@ -136,16 +148,17 @@ impl Browse<'_> {
                 // In steps, so that a stop is noticed at a low rate too.
                 while let wait = due.saturating_duration_since(Instant::now())
                     && !wait.is_zero()
-                    && !self.over(due)
+                    && !self.over(Instant::now())
                 {
                     std::thread::sleep(wait.min(Duration::from_millis(200)));
                 }
             }
-            if self.over(due.unwrap_or_else(Instant::now)) {
+            if self.over(Instant::now()) {
                 self.queue.stop();
                 return Ok(());
             }
             let Some(arrival) = self.queue.next() else { return Ok(()) };
+            self.begun.fetch_add(1, Ordering::Relaxed);
             self.visit(&arrival, due.unwrap_or_else(Instant::now))?;
             self.queue.done(&arrival.visit);
         }

@@ -32,15 +32,16 @@ use crate::terminal::{note, print, progress};
 const MINUTES: f64 = 10.0;
 /// Workers of a closed loop.
 const WORKERS: usize = 2;
-/// Workers of an open loop: calls that may be under way at a time.
-const OPEN_WORKERS: usize = 64;
+/// Workers of an open loop: more than a server lets wait, so that one that is too full can say so.
+const OPEN_WORKERS: usize = 256;
 /// How often the server's statistics are read.
 const WATCH: Duration = Duration::from_mins(1);
 
 /// Let a simulated shop's people browse a running server
 ///
-/// They go on where the log of `daogou simulate` ended: they ask for lists, click and buy by their true probabilities, and
-/// report it. At the end the true worth of the lists stands beside the server's own numbers. Interrupt it to end early.
+/// They go on where the log of `daogou simulate` ended: they ask for lists, click and buy by their true probabilities,
+/// and report it. At the end the true worth of the lists stands beside the server's own numbers. Interrupt it to end
+/// early.
 #[derive(Args)]
 pub(crate) struct Crowd {
     /// The server
@@ -59,9 +60,9 @@ pub(crate) struct Crowd {
     #[arg(long, value_name = "M")]
     minutes: Option<f64>,
     /// Lists a second, whatever the server does; latency counts from when they were due
-    #[arg(long, value_name = "R", conflicts_with = "workers")]
+    #[arg(long, value_name = "R")]
     rate: Option<f64>,
-    /// People who are served at a time, each as soon as one before has been
+    /// People who are served at a time; 2, each as soon as one before has been, or at most 256 with `--rate`
     #[arg(long, value_name = "W")]
     workers: Option<usize>,
     /// Items of a list
@@ -76,8 +77,8 @@ pub(crate) struct Crowd {
     /// API key of role write; statistics and experiments are read with it too
     #[arg(long, value_name = "KEY", env = "DAOGOU_API_KEY", hide_env_values = true)]
     api_key: Option<String>,
-    /// Seed of who comes when, and of their luck. A store takes each crowd once; the next one needs another seed, and does
-    /// not know what people were shown by the one before
+    /// Seed of who comes when, and of their luck. A store takes each crowd once; the next one needs another seed, and
+    /// does not know what people were shown by the one before
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Seconds for which a call that finds the server busy or away is made again
@@ -154,6 +155,7 @@ impl Crowd {
             most,
             started,
             slots: AtomicU64::new(0),
+            begun: AtomicU64::new(0),
             stopped: AtomicBool::new(false),
             tally: std::sync::Mutex::default(),
             failure: std::sync::Mutex::default(),
@@ -166,6 +168,7 @@ impl Crowd {
         }
         browse.tell_the_rest()?;
 
+        let unbegun = browse.unbegun();
         let tally = browse.tally();
         // The server counts an answer when it has left.
         std::thread::sleep(Duration::from_millis(300));
@@ -174,7 +177,8 @@ impl Crowd {
             note(&format!("the server's statistics cannot be read: {error:#}"));
         }
         let compared = experiments(&client, &tally)?;
-        let outcome = self.outcome(me.version, (workers, seconds), &tally, agreed.ok(), compared);
+        let outcome =
+            self.outcome(me.version, (workers, seconds), (&tally, unbegun), agreed.ok(), compared);
         print(&match self.format {
             Format::Json => serde_json::to_string_pretty(&outcome)? + "\n",
             Format::Table => outcome.shown(),
@@ -236,7 +240,7 @@ impl Crowd {
         &self,
         version: String,
         (workers, seconds): (usize, f64),
-        tally: &Tally,
+        (tally, unbegun): (&Tally, u64),
         agreement: Option<Vec<agreement::Beside>>,
         experiments: Vec<agreement::Arms>,
     ) -> CrowdOutcome {
@@ -257,6 +261,7 @@ impl Crowd {
             workers,
             seconds,
             lists_per_second: lists / seconds,
+            unbegun,
             groups,
             recommend: CallsOutcome::from(&tally.recommend),
             events: CallsOutcome::from(&tally.events),

@@ -82,7 +82,10 @@ impl GroupOutcome {
 /// What became of one kind of call.
 #[derive(Debug, Serialize)]
 pub(super) struct CallsOutcome {
+    /// From when they were due.
     latency_ms: Option<Latency>,
+    /// From when they were asked for.
+    sent_ms: Option<Latency>,
     /// Of answers that the server is too busy.
     busy_ms: Option<Latency>,
     /// Answers by status; `none`: no answer.
@@ -97,6 +100,7 @@ impl From<&Calls> for CallsOutcome {
         let name = |status: u16| if status == 0 { "none".into() } else { status.to_string() };
         Self {
             latency_ms: calls.latency(),
+            sent_ms: calls.sent(),
             busy_ms: calls.busy(),
             statuses: calls.statuses.iter().map(|(&status, &n)| (name(status), n)).collect(),
             retries: calls.retries,
@@ -117,6 +121,8 @@ pub(super) struct CrowdOutcome {
     pub(super) workers: usize,
     pub(super) seconds: f64,
     pub(super) lists_per_second: f64,
+    /// Visits that were due and never began, because all workers were waiting for the server.
+    pub(super) unbegun: u64,
     pub(super) groups: Vec<GroupOutcome>,
     pub(super) recommend: CallsOutcome,
     pub(super) events: CallsOutcome,
@@ -142,15 +148,27 @@ impl CrowdOutcome {
         // An open loop asks for more than there is, and is told so.
         let refused = if self.rate.is_none() { self.recommend.refused } else { 0 };
         fault(refused > 0, format!("{refused} requests for lists were refused to the last"));
+        let unbegun = self.unbegun;
+        fault(
+            unbegun > 0,
+            format!("{unbegun} visits were due and never began: the crowd cannot keep up"),
+        );
         let Told { rejected, lost, .. } = self.told;
         fault(rejected > 0, format!("{rejected} events were refused"));
         fault(lost > 0, format!("{lost} events could not be told"));
         match &self.agreement {
             None => fault(true, "the server's statistics could not be read".into()),
             Some(all) => {
-                for own in all.iter().filter(|own| !own.agrees) {
-                    fault(true, format!("the server's number of {} is not the crowd's", own.what));
-                }
+                let other: Vec<&str> =
+                    all.iter().filter(|own| !own.agrees).map(|own| own.what).collect();
+                fault(
+                    !other.is_empty(),
+                    format!(
+                        "the server's numbers are not the crowd's: {}; was it restarted, or has \
+                         someone else been there, before or meanwhile?",
+                        other.join(", ")
+                    ),
+                );
             }
         }
         for arms in self.experiments.iter().filter(|arms| arms.agrees == Some(false)) {
@@ -260,10 +278,11 @@ impl CrowdOutcome {
         );
         let kinds = [("lists", &self.recommend), ("events", &self.events)];
         let lines = [
-            ("lists", &self.recommend.latency_ms),
-            ("lists: told that it is busy", &self.recommend.busy_ms),
-            ("events", &self.events.latency_ms),
-            ("events: told that it is busy", &self.events.busy_ms),
+            ("lists", self.recommend.latency_ms.as_ref()),
+            ("lists, from when asked", self.rate.and(self.recommend.sent_ms.as_ref())),
+            ("lists: told it is busy", self.recommend.busy_ms.as_ref()),
+            ("events", self.events.latency_ms.as_ref()),
+            ("events: told it is busy", self.events.busy_ms.as_ref()),
         ];
         for (what, own) in lines {
             if let Some(own) = own {

@@ -100,6 +100,8 @@ pub(super) fn total(people: &People, of: impl Fn(&Sums) -> f64) -> f64 {
 pub(super) struct Calls {
     /// Microseconds that answers of status 200 took, from when they were due.
     took: Vec<u32>,
+    /// Microseconds that they took from when they were asked for.
+    sent: Vec<u32>,
     /// Microseconds that it took to be told that the server is too busy.
     busy: Vec<u32>,
     /// Answers by status; 0: no answer.
@@ -132,6 +134,8 @@ impl Calls {
         self.retries += u64::from(attempt.again);
         if attempt.status == Some(StatusCode::TOO_MANY_REQUESTS) {
             self.busy.push(microseconds(attempt.took));
+        } else if attempt.status == Some(StatusCode::OK) {
+            self.sent.push(microseconds(attempt.took));
         }
     }
 
@@ -150,6 +154,11 @@ impl Calls {
     /// Exact, of all calls; `None` without one.
     pub(super) fn latency(&self) -> Option<Latency> {
         Self::quantiles(self.took.clone())
+    }
+
+    /// The same from when they were asked for: without the time that a worker was not free, and without retries.
+    pub(super) fn sent(&self) -> Option<Latency> {
+        Self::quantiles(self.sent.clone())
     }
 
     /// The same of answers that the server is too busy.
