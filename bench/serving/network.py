@@ -1,4 +1,4 @@
-"""Writes the network that both sides of the comparison stand for, as ONNX.
+"""Writes the network that the scorer serves, as ONNX.
 
 Tables for 100,000 users and 10,000 items (32 numbers each) and 100 brands (16), a price, two hidden layers (128, 64),
 and three heads: click, purchase, and a mix of 50 categories. The weights are random: a product costs the same with any.
