@@ -3,48 +3,17 @@
 
 import { ask, credentials, inWords, obtainKey, currentKey } from "./api.js";
 import { add, h, show, unique } from "./dom.js";
-import { locale, t } from "./language.js";
-import { noticeRegions } from "./notices.js";
+import { t } from "./language.js";
 import { exampleOf, follow, limitsOf, operationsOf, propertiesOf, typeOf } from "./openapi.js";
-import { brand, settings, troubleBar } from "./shell.js";
+import { settings, surround } from "./shell.js";
 
 let api = null;
 
 async function draw() {
-  document.documentElement.lang = locale();
   document.title = t("docs.title");
   const main = h("main", { id: "main", tabindex: "-1" }, h("p", { class: "loading" }, t("loading")));
   const contents = h("ul", {});
-  show(
-    document.body,
-    h(
-      "a",
-      {
-        class: "skip",
-        href: "#main",
-        on: {
-          click: (event) => {
-            event.preventDefault();
-            main.focus();
-          },
-        },
-      },
-      t("nav.skip"),
-    ),
-    h(
-      "header",
-      { class: "rail" },
-      h(
-        "div",
-        { class: "rail-in" },
-        brand(),
-        h("nav", { "aria-label": t("docs.contents") }, contents),
-        h("div", { class: "rail-foot" }, settings(draw)),
-      ),
-    ),
-    h("div", { class: "desk" }, troubleBar(), main),
-    noticeRegions(),
-  );
+  surround(main, { label: "docs.contents", list: contents, foot: settings(draw) });
   add(contents, h("li", {}, h("a", { href: "/#/lists" }, t("docs.back"))));
   try {
     api ??= await ask("GET", "/openapi.json");

@@ -211,10 +211,6 @@ export async function mount({ body, values, signal }) {
     wish.filter = filter.input.value;
     changed(true);
   });
-  result.onClear(() => {
-    wish.filter = filter.input.value = "";
-    changed();
-  });
   const k = textField({ label: t("lists.k"), value: wish.k, key: "k", problems, type: "number" });
   k.input.min = 1;
   k.input.max = 100;
@@ -403,7 +399,6 @@ function resultOf(offer) {
   const title = h("h2", {});
   const said = h("p", { class: "visually-hidden", role: "status", "aria-live": "polite" });
   const problem = h("p", { class: "problem", role: "alert" });
-  const empty = h("div", { class: "empty", hidden: true });
   // On a phone the screen is below the weights: what a turn did is said beside them, with the way there.
   const peekText = h("span", {});
   const peek = h(
@@ -419,7 +414,6 @@ function resultOf(offer) {
     h("div", { class: "screen-head" }, title, facts),
     problem,
     screenPhone.element,
-    empty,
     said,
   );
 
@@ -478,16 +472,12 @@ function resultOf(offer) {
     h("section", { class: "panel" }, why),
     h("section", { class: "panel" }, mix),
   );
-  let clear = () => {};
 
   return {
     screen,
     reasons,
     peek,
     onHold: (listener) => hold.addEventListener("click", listener),
-    onClear: (listener) => {
-      clear = listener;
-    },
     busy(state) {
       screen.setAttribute("aria-busy", String(state));
     },
@@ -507,15 +497,7 @@ function resultOf(offer) {
       });
       const difference = reference ? compare(reference.items, answer.items) : null;
       const tags = tagsOf(difference);
-      screenPhone.element.hidden = answer.items.length === 0;
       screenPhone.show(answer.items, offer.categories, (id) => tags.get(id));
-      empty.hidden = answer.items.length > 0;
-      if (!empty.hidden)
-        show(
-          empty,
-          h("p", {}, t("lists.none")),
-          h("button", { type: "button", class: "button", on: { click: () => clear() } }, t("lists.clear")),
-        );
       hold.textContent = t(isHeld ? "lists.release" : "lists.hold");
       hold.setAttribute("aria-pressed", String(isHeld));
       against.textContent = difference

@@ -73,24 +73,9 @@ export function troubleBar() {
   return bar;
 }
 
-/** The whole frame. `pages` are names of routes; gives the parts that change. */
-export function frame(pages, changed) {
+/** The page around `main`: a way past the head, the rail with a list of links and what stands at its foot. */
+export function surround(main, { label, list, foot }) {
   document.documentElement.lang = locale();
-  const links = new Map();
-  const list = h("ul", {});
-  for (const name of pages) {
-    const link = h("a", { href: `#/${name}` }, t(`nav.${name}`));
-    links.set(name, link);
-    add(list, h("li", {}, link));
-  }
-  add(list, h("li", { class: "apart" }, h("a", { href: "/docs" }, t("nav.docs"))));
-  const serving = h("p", { class: "serving" });
-  const connection = h("p", { class: "connection" });
-  onState((state) => {
-    connection.dataset.state = state;
-    connection.textContent = t(`connection.${state}`);
-  });
-  const main = h("main", { id: "main", tabindex: "-1" });
   show(
     document.body,
     h(
@@ -114,12 +99,32 @@ export function frame(pages, changed) {
         "div",
         { class: "rail-in" },
         brand(),
-        h("nav", { "aria-label": t("nav.label") }, list),
-        h("div", { class: "rail-foot" }, serving, connection, settings(changed)),
+        h("nav", { "aria-label": t(label) }, list),
+        h("div", { class: "rail-foot" }, foot),
       ),
     ),
     h("div", { class: "desk" }, troubleBar(), main),
     noticeRegions(),
   );
+}
+
+/** The whole frame. `pages` are names of routes; gives the parts that change. */
+export function frame(pages, changed) {
+  const links = new Map();
+  const list = h("ul", {});
+  for (const name of pages) {
+    const link = h("a", { href: `#/${name}` }, t(`nav.${name}`));
+    links.set(name, link);
+    add(list, h("li", {}, link));
+  }
+  add(list, h("li", { class: "apart" }, h("a", { href: "/docs" }, t("nav.docs"))));
+  const serving = h("p", { class: "serving" });
+  const connection = h("p", { class: "connection" });
+  onState((state) => {
+    connection.dataset.state = state;
+    connection.textContent = t(`connection.${state}`);
+  });
+  const main = h("main", { id: "main", tabindex: "-1" });
+  surround(main, { label: "nav.label", list, foot: [serving, connection, settings(changed)] });
   return { links, main, serving };
 }

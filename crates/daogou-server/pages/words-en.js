@@ -124,8 +124,6 @@ export const en = {
   "lists.facts": "{model} · {time}",
   "lists.ms": "{n} ms",
   "lists.stale": "This is the last list that worked; see the field that needs a look.",
-  "lists.none": "Nothing in the catalogue passes the filter.",
-  "lists.clear": "Clear the filter",
   "lists.instead": "instead of",
   "lists.replaces": "In place of",
   "lists.peek": "See the list ↓",

@@ -122,8 +122,6 @@ export const zh = {
   "lists.facts": "{model} · {time}",
   "lists.ms": "{n} 毫秒",
   "lists.stale": "这是上一次成功的列表，请检查标出的输入项。",
-  "lists.none": "没有商品满足筛选条件。",
-  "lists.clear": "清除筛选",
   "lists.instead": "代替",
   "lists.replaces": "取代",
   "lists.peek": "看列表 ↓",
