@@ -148,7 +148,7 @@ impl App {
             }
             for event in &events {
                 let origin = event.request.as_deref().map(Origin::of).unwrap_or_default();
-                self.experiments.count(&origin, event, &self.config.engaged);
+                self.experiments.count(&origin, event);
             }
             cursor = next;
         }
@@ -265,7 +265,7 @@ impl App {
                 let origin = event.request.as_deref().map(Origin::of).unwrap_or_default();
                 app.note(now, &origin, event);
                 if !app.config.follows() {
-                    app.experiments.count(&origin, event, &app.config.engaged);
+                    app.experiments.count(&origin, event);
                 }
             }
             for outcome in &outcomes {
@@ -280,7 +280,17 @@ impl App {
         done.await.unwrap_or_else(|_| Err(Problem::unavailable("storing the events was cut short")))
     }
 
+    /// What an id of a list says of where it belongs, as far as there is such a place: anybody may make up an id, and
+    /// numbers are kept by name.
+    fn known(&self, origin: &Origin) -> Origin {
+        let presets = &self.models.serving().model.presets;
+        let arm = origin.arm.clone().filter(|(name, arm)| self.experiments.has(name, arm));
+        let preset = origin.preset.clone().filter(|name| self.presets.has(name, presets));
+        Origin { arm, preset }
+    }
+
     fn note(&self, now: i64, origin: &Origin, event: &Event) {
+        let origin = &self.known(origin);
         let place = Where::from(origin);
         let (family, happened) = match event.kind.as_str() {
             "impression" => (&self.telemetry.impressions, Happened::Shown),
@@ -324,7 +334,7 @@ async fn follow(app: std::sync::Weak<App>, mut revision: i64, mut cursor: Cursor
                 app.memory.learn(events.iter());
                 for event in &events {
                     let origin = event.request.as_deref().map(Origin::of).unwrap_or_default();
-                    app.experiments.count(&origin, event, &app.config.engaged);
+                    app.experiments.count(&origin, event);
                 }
                 cursor = next;
             }

@@ -240,7 +240,7 @@ impl Experiment {
         self.document.plan.arms.iter().position(|own| own.name == arm)
     }
 
-    fn count(&mut self, arm: usize, event: &Event, engaged: &[String]) {
+    fn count(&mut self, arm: usize, event: &Event) {
         let metric = self.document.plan.metric;
         let tally = &mut self.tallies[arm];
         let own = tally.people.entry(number(&event.user)).or_default();
@@ -257,7 +257,6 @@ impl Experiment {
             }
             // Of several signs of liking one item only the click itself is a click.
             "click" => own.clicks += 1.0,
-            kind if engaged.iter().any(|own| own == kind) => {}
             _ => return,
         }
         let value = |own: &Own| match metric {
@@ -384,13 +383,18 @@ impl Experiments {
         self.read().values().map(|own| own.document.started).min()
     }
 
+    /// Whether there is an experiment with such an arm.
+    pub(crate) fn has(&self, experiment: &str, arm: &str) -> bool {
+        self.read().get(experiment).is_some_and(|own| own.place(arm).is_some())
+    }
+
     /// Counts an event where its list belongs.
-    pub(crate) fn count(&self, origin: &Origin, event: &Event, engaged: &[String]) {
+    pub(crate) fn count(&self, origin: &Origin, event: &Event) {
         let Some((name, arm)) = &origin.arm else { return };
         if let Some(experiment) = self.write().get_mut(name)
             && let Some(place) = experiment.place(arm)
         {
-            experiment.count(place, event, engaged);
+            experiment.count(place, event);
         }
     }
 

@@ -72,7 +72,8 @@ impl Server {
             std::net::TcpListener::bind(listen).map_err(io(format!("listening on {listen}")))?;
         listener.set_nonblocking(true).map_err(io(format!("listening on {listen}")))?;
         let address = listener.local_addr().map_err(io(format!("listening on {listen}")))?;
-        let app = App::start(config, run, directory).await?;
+        // Large, and needed once.
+        let app = Box::pin(App::start(config, run, directory)).await?;
         let service = routes::service(&app).into_make_service();
         let handle = Handle::new();
         let serving = match tls {

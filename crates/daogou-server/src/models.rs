@@ -11,8 +11,10 @@ use arc_swap::ArcSwap;
 use daogou::artifact::Manifest;
 use daogou::guide::Guide;
 use daogou::run::TrainedRun;
+use daogou::schema::Config;
 use daogou::score::FrozenItems;
 use daogou::stock::{Attributes, Stock};
+use daogou::train::Round;
 use daogou_nn::Team;
 use rustc_hash::FxBuildHasher;
 use serde::{Deserialize, Serialize};
@@ -124,7 +126,7 @@ pub(crate) struct ModelSummary {
     /// When it was made, RFC 3339.
     pub(crate) created: Option<String>,
     pub(crate) program_version: Option<String>,
-    /// Metrics by task, of the test split.
+    /// By task: AUC, and loss over that of the constant predictor, of the round that was kept, on the validation split.
     #[schema(value_type = Object)]
     pub(crate) metrics: Value,
     /// Why it cannot be opened.
@@ -186,6 +188,16 @@ fn apply(
             None
         }
     }
+}
+
+/// The validation of a round by task; null where a run says nothing of it.
+fn by_task(config: &Config, round: Value) -> Value {
+    let Ok(Some(round)) = serde_json::from_value::<Option<Round>>(round) else {
+        return Value::Null;
+    };
+    let tasks = config.tasks.iter().map(|task| task.name.clone());
+    let scores = round.valid.iter().map(|score| serde_json::to_value(score).unwrap_or_default());
+    Value::Object(tasks.zip(scores).collect())
 }
 
 impl Models {
@@ -308,8 +320,9 @@ impl Models {
 
     /// The counter that answers.
     pub(crate) fn serving(&self) -> Arc<Counter> {
-        let name = read(&self.choice).serving.clone();
-        self.counter(&name).expect("the model that answers is in memory")
+        // Held meanwhile: a model leaves only after another has been chosen.
+        let choice = read(&self.choice);
+        self.counter(&choice.serving).expect("the model that answers is in memory")
     }
 
     pub(crate) fn choice(&self) -> Choice {
@@ -362,16 +375,21 @@ impl Models {
         Ok(counter.stock.check(&counter.model.run, id, &document.attributes)?)
     }
 
+    /// How a model stands that can be opened.
+    pub(crate) fn state(&self, name: &str) -> State {
+        match self.counter(name) {
+            Some(_) if name == read(&self.choice).serving => State::Serving,
+            Some(_) => State::Loaded,
+            None => State::Available,
+        }
+    }
+
     /// All models. Opens what is not in memory only as far as its manifest.
     pub(crate) fn list(&self) -> ModelList {
         let choice = self.choice();
         let models = self.paths().into_iter().map(|(name, path)| {
             let in_memory = self.counter(&name);
-            let state = match &in_memory {
-                Some(_) if name == choice.serving => State::Serving,
-                Some(_) => State::Loaded,
-                None => State::Available,
-            };
+            let state = self.state(&name);
             let known = match in_memory {
                 Some(counter) => {
                     Ok((counter.model.manifest.clone(), counter.model.run.config.clone()))
@@ -388,7 +406,7 @@ impl Models {
                         .and_then(|kind| kind.as_str().map(str::to_string)),
                     created: Some(manifest.provenance.created_at),
                     program_version: Some(manifest.program_version),
-                    metrics: manifest.provenance.metrics,
+                    metrics: by_task(&config, manifest.provenance.metrics),
                     problem: None,
                 },
                 Err(error) => ModelSummary {

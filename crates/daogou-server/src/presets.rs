@@ -91,6 +91,12 @@ impl Presets {
         all
     }
 
+    /// Whether there is one of this name.
+    pub(crate) fn has(&self, name: &str, of_run: &daogou::pareto::Presets) -> bool {
+        let saved = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        saved.contains_key(name) || of_run.0.contains_key(name)
+    }
+
     /// A preset by name.
     pub(crate) fn get(&self, name: &str, of_run: &daogou::pareto::Presets) -> Answer<Preset> {
         let all = self.list(of_run);

@@ -9,7 +9,7 @@ use daogou::artifact::{Provenance, RunWriter};
 use daogou::continuation::{Continuation, ShownItem};
 use daogou::data::{Dataset, load_known};
 use daogou::evaluate::{EvaluateOptions, Evaluation, TaskReport};
-use daogou::pareto::{Judge, SweepOptions, Trial, measure, sweep};
+use daogou::pareto::{Judge, SweepOptions, Trial, on_test, sweep};
 use daogou::run::TrainedRun;
 use daogou::train::{Observer, Options, Progress, Round, train};
 use daogou_nn::Team;
@@ -239,16 +239,10 @@ impl App {
             let shown = front.shown();
             let points = shown.iter().map(|&i| &front.measured.points[i]);
             let trials: Vec<Trial> = points.map(|p| Trial::own(p.weights, p.explore)).collect();
-            let on_test = if data.split.test.is_empty() {
-                Vec::new()
-            } else {
-                let of = (&data, &data.split.test, options.requests);
-                measure(&run, of, &trials, judge, &options.bootstrap, &mut team)?.points
-            };
+            let test = on_test(&run, &data, &trials, (judge, &options), &mut team)?;
             let mut report =
                 serde_json::to_value(&front).map_err(|e| End::Failed(e.to_string()))?;
-            report["test"] =
-                serde_json::to_value(&on_test).map_err(|e| End::Failed(e.to_string()))?;
+            report["test"] = serde_json::to_value(&test).map_err(|e| End::Failed(e.to_string()))?;
             app.phase("writing")?;
             let file = tempfile::NamedTempFile::new_in(&path)?;
             serde_json::to_writer(&file, &report).map_err(|e| End::Failed(e.to_string()))?;
@@ -425,12 +419,11 @@ impl App {
 
             app.phase("writing")?;
             challenger.config.train.threads = champion.config.train.threads;
-            let best = history.iter().rev().find(|round| round.best).or(history.last());
             let provenance = Provenance {
                 created_at: daogou::rfc3339(now()),
                 seed: config.train.seed,
                 data_fingerprint: data.report.fingerprint.clone(),
-                metrics: serde_json::to_value(best).map_err(|e| End::Failed(e.to_string()))?,
+                metrics: serde_json::to_value(Round::kept(&history)).map_err(|e| End::Failed(e.to_string()))?,
             };
             let target = directory.join(&name);
             RunWriter::prepare(&target)?;

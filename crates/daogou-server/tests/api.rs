@@ -13,7 +13,7 @@ use daogou::recommend::{Ask, recommend};
 use daogou::run::TrainedRun;
 use daogou::schema::Config;
 use daogou::simulate::{self, Options};
-use daogou::train;
+use daogou::train::{self, Round};
 use daogou_server::{KeyConfig, Role, Server, ServerConfig, new_key, openapi};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
@@ -41,7 +41,7 @@ static RUNS: LazyLock<Runs> = LazyLock::new(|| {
             created_at: format!("2026-01-0{seed}T00:00:00Z"),
             seed,
             data_fingerprint: data.report.fingerprint.clone(),
-            metrics: Value::Null,
+            metrics: serde_json::to_value(Round::kept(&trained.history)).unwrap(),
         };
         let history = trained.history.clone();
         let run = TrainedRun::new(&config, trained, &data);
@@ -329,6 +329,57 @@ fn the_catalogue_changes_with_the_next_request() {
     assert_eq!(server.get("/v1/users?query=stran")["users"][0]["source"], "store");
 }
 
+/// One item or person must not spoil the lists of others: what a network makes NaN of never comes in.
+#[test]
+fn numbers_beyond_all_reason_are_refused_where_they_come_in() {
+    let server = server();
+    let before = ids(&server.send("POST", "/v1/recommend", &json!({"user": "u00001", "time": 9})));
+    for (path, attributes) in [
+        ("/v1/items/wild", json!({"spec_screen": 1e300})),
+        ("/v1/items/dear", json!({"price": 1e39})),
+        ("/v1/users/old", json!({"registered_days": -5})),
+        ("/v1/items/odd", json!({"spec_camera": -1e300})),
+    ] {
+        let (status, value) =
+            server.call("PUT", path, Some(&json!({"attributes": attributes}).to_string()));
+        assert_eq!(status, 422, "{path}: {value}");
+        let key = attributes.as_object().unwrap().keys().next().unwrap();
+        assert_eq!((&value["key"], value["detail"].is_string()), (&json!(key), true));
+    }
+    let after = ids(&server.send("POST", "/v1/recommend", &json!({"user": "u00001", "time": 9})));
+    assert_eq!(after, before);
+    let event = |value: f64| json!({"events": [{"id": "v", "type": "purchase", "user": "u", "item": "i", "timestamp": 5, "value": value}]});
+    let told = server.send("POST", "/v1/events", &event(1e308));
+    assert_eq!(told["rejected"][0]["key"], "value", "{told}");
+    assert_eq!(server.send("POST", "/v1/events", &event(1e9))["accepted"], 1);
+    for time in [i64::MIN, i64::MAX] {
+        let list =
+            server.send("POST", "/v1/recommend", &json!({"user": "u00001", "k": 2, "time": time}));
+        assert_eq!(ids(&list).len(), 2);
+    }
+}
+
+#[test]
+fn ids_of_lists_that_somebody_made_up_name_nothing_in_the_numbers() {
+    let server = server();
+    server.send("PUT", "/v1/presets/fresh", &json!({"objectives": {"click": 1}}));
+    for (id, place) in [("a", "x1.A.p1"), ("b", "x2.A.p2"), ("c", "..fresh")] {
+        let event = json!({"id": id, "type": "click", "user": "u", "item": "i", "timestamp": 5,
+            "request": format!("0193a5d2c7f04b1e0000.{place}")});
+        server.send("POST", "/v1/events", &json!({"events": [event]}));
+    }
+    let metrics = server.get("/metrics");
+    let clicks: Vec<&str> = metrics
+        .as_str()
+        .unwrap()
+        .lines()
+        .filter(|line| line.starts_with("daogou_clicks_total"))
+        .collect();
+    assert_eq!(clicks.len(), 2, "{clicks:?}");
+    assert!(clicks.iter().any(|line| line.contains("preset=\"fresh\"") && line.ends_with(" 1")));
+    assert!(clicks.iter().any(|line| line.contains("preset=\"\"") && line.ends_with(" 2")));
+}
+
 #[test]
 fn presets_and_experiments_make_lists_and_are_counted() {
     let server = server();
@@ -412,7 +463,9 @@ fn what_was_written_is_there_after_a_restart() {
     let (list, told);
     {
         let server = start(config(), None, Some(&RUNS.directory));
-        assert_eq!(server.get("/v1/models")["serving"], "two", "the newest");
+        let models = server.get("/v1/models");
+        assert_eq!(models["serving"], "two", "the newest");
+        assert!(models["models"][0]["metrics"]["click"]["auc"].is_number(), "{models}");
         server.send("POST", "/v1/models/one/promote", &json!({}));
         server.send("PUT", "/v1/items/n1", &json!({"attributes": {"title": "kept", "price": 3}}));
         server.send("PUT", "/v1/presets/calm", &json!({"objectives": {"click": 1}}));

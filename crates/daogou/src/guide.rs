@@ -10,13 +10,14 @@ use serde::Serialize;
 use crate::data::{Column, Encoding, encode_cell, encode_time};
 use crate::filter::Filter;
 use crate::list_maker::{
-    Goods, ListMaker, Made, Scored, Visit, Wish, Workshop, check_explore, configured_weights,
+    Goods, ListMaker, Made, Scored, Visit, Wish, Workshop, can_serve, check_explore,
+    configured_weights,
 };
 use crate::lists::{Objective, Scratch, Weights, builder, explain, moved_by};
 use crate::people::Visitor;
 use crate::recommend::{Ask, Item, Reasons, Recommendation, Wanted};
 use crate::run::TrainedRun;
-use crate::schema::{ListRules, Role, Side, TaskKind};
+use crate::schema::{ListRules, Side, TaskKind};
 use crate::score::{FrozenItems, unknown_columns};
 use crate::stock::Stock;
 use crate::{Error, Result};
@@ -367,16 +368,6 @@ pub fn context_values(run: &TrainedRun) -> Vec<(String, Option<Vec<String>>)> {
 
 /// Objectives that a run can be asked for, each with the weight of its configuration, and whether it has what it takes.
 pub fn objectives(run: &TrainedRun) -> Vec<(&'static str, f64, bool)> {
-    let has = |role| run.config.task_of(role).is_some();
-    let bought = has(Role::Click) && has(Role::Purchase);
     let weight = |name: &str| run.config.lists.objectives.get(name).copied().unwrap_or(0.0);
-    [
-        ("click", has(Role::Click)),
-        ("purchase", bought),
-        ("revenue", bought && !run.stored.catalogue.price.is_empty()),
-        ("diversity", has(Role::Diversity)),
-        ("novelty", has(Role::Novelty)),
-    ]
-    .map(|(name, available)| (name, weight(name), available))
-    .into()
+    Weights::NAMES.iter().map(|&name| (name, weight(name), can_serve(run, name))).collect()
 }

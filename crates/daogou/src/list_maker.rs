@@ -451,23 +451,27 @@ fn mean_sigmoid(logits: &[f32]) -> f32 {
     logits.iter().map(|&z| sigmoid(z)).sum::<f32>() / logits.len().max(1) as f32
 }
 
+/// Whether a run has what it takes for an objective. An unknown one is not refused here.
+pub(crate) fn can_serve(run: &TrainedRun, objective: &str) -> bool {
+    let has = |role| run.config.task_of(role).is_some();
+    let bought = || has(Role::Click) && has(Role::Purchase);
+    match objective {
+        "click" => has(Role::Click),
+        "purchase" => bought(),
+        "revenue" => bought() && !run.stored.catalogue.price.is_empty(),
+        "diversity" => has(Role::Diversity),
+        "novelty" => has(Role::Novelty),
+        _ => true,
+    }
+}
+
 /// Weights of the configuration, without the objectives that this run has no head for.
 ///
 /// # Errors
 ///
 /// Where none is left.
 pub(crate) fn configured_weights(run: &TrainedRun) -> Result<Weights> {
-    let has = |role| run.config.task_of(role).is_some();
-    let kept = run.config.lists.objectives.iter().filter(|(name, _)| match name.as_str() {
-        "click" => has(Role::Click),
-        "purchase" => has(Role::Click) && has(Role::Purchase),
-        "revenue" => {
-            has(Role::Click) && has(Role::Purchase) && !run.stored.catalogue.price.is_empty()
-        }
-        "diversity" => has(Role::Diversity),
-        "novelty" => has(Role::Novelty),
-        _ => true,
-    });
+    let kept = run.config.lists.objectives.iter().filter(|(name, _)| can_serve(run, name));
     let kept: BTreeMap<String, f64> = kept.map(|(name, weight)| (name.clone(), *weight)).collect();
     Weights::from_map(&kept)
 }

@@ -138,12 +138,22 @@ impl Stock {
     ///
     /// As there.
     pub fn check(&self, run: &TrainedRun, id: &str, overlay: &Attributes) -> Result<()> {
+        self.described(run, id, overlay).map(|_| ())
+    }
+
+    /// What an overlay says, as the network and as lists read it.
+    fn described(
+        &self,
+        run: &TrainedRun,
+        id: &str,
+        overlay: &Attributes,
+    ) -> Result<(Vec<(usize, Column)>, Special)> {
         if id.is_empty() {
             return Err(Error::config("id", "expected an item id, got an empty one"));
         }
-        encoded(run, Side::Item, Some(id), overlay)?;
-        Special::of(&run.config.columns, overlay, &self.catalogue)?;
-        Ok(())
+        let columns = encoded(run, Side::Item, Some(id), overlay)?;
+        let special = Special::of(&run.config.columns, overlay, &self.catalogue)?;
+        Ok((columns, special))
     }
 
     /// Adds an item or changes one: its attributes are those of the run with `overlay` over them, in place of an earlier
@@ -153,11 +163,7 @@ impl Stock {
     ///
     /// Where a value is not what its column holds; nothing is changed then.
     pub fn put(&mut self, run: &TrainedRun, id: &str, overlay: Attributes) -> Result<u32> {
-        if id.is_empty() {
-            return Err(Error::config("id", "expected an item id, got an empty one"));
-        }
-        let columns = encoded(run, Side::Item, Some(id), &overlay)?;
-        let special = Special::of(&run.config.columns, &overlay, &self.catalogue)?;
+        let (columns, special) = self.described(run, id, &overlay)?;
         let row = self.row(id).unwrap_or(self.rows() as u32);
         let at = row as usize;
         if at == self.rows() {
@@ -295,6 +301,9 @@ impl Stock {
     }
 }
 
+/// The highest price: sums of such prices are still numbers of 32 bits.
+const HIGHEST: f64 = 1e15;
+
 /// The shortest number that rounds to this one.
 fn short(price: f32) -> Value {
     let digits: f64 = price.to_string().parse().expect("a number's text is a number");
@@ -324,8 +333,8 @@ impl Special {
             Some((_, Value::Null)) => Some(f32::NAN),
             Some((key, value)) => {
                 let number = value.as_f64().or_else(|| value.as_str()?.parse().ok());
-                let number = number.filter(|x| x.is_finite() && *x >= 0.0).ok_or_else(|| {
-                    Error::config(key, format!("expected a price of at least 0, got `{value}`"))
+                let number = number.filter(|x| (0.0..=HIGHEST).contains(x)).ok_or_else(|| {
+                    Error::config(key, format!("expected a price from 0 to 1e15, got `{value}`"))
                 })?;
                 Some(number as f32)
             }

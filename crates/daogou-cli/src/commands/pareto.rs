@@ -3,9 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use daogou::data::Dataset;
 use daogou::pareto::{
-    Axis, Demand, Judge, Point, Preset, Presets, Solution, Sweep, SweepOptions, Trial, measure,
+    Axis, Demand, Judge, Point, Preset, Presets, Solution, Sweep, SweepOptions, Trial, on_test,
     solve, sweep,
 };
 use daogou::run::TrainedRun;
@@ -137,19 +136,4 @@ impl Pareto {
         }
         Ok(if met { Outcome::Done } else { Outcome::CheckFailed })
     }
-}
-
-/// Chosen points on the test split, which chose none of them; none where it has no requests.
-fn on_test(
-    run: &TrainedRun,
-    data: &Dataset,
-    trials: &[Trial],
-    (judge, options): (Judge<'_>, &SweepOptions),
-    team: &mut Team,
-) -> daogou::Result<Vec<Point>> {
-    if data.split.test.is_empty() {
-        return Ok(Vec::new());
-    }
-    let of = (data, &data.split.test, options.requests);
-    Ok(measure(run, of, trials, judge, &options.bootstrap, team)?.points)
 }

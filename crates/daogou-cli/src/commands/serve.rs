@@ -72,8 +72,8 @@ impl Serve {
         let scheme = if config.tls.is_some() { "https" } else { "http" };
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         runtime.block_on(async {
-            let server =
-                Server::start(config, self.run.as_deref(), self.model_dir.as_deref()).await?;
+            let (run, directory) = (self.run.as_deref(), self.model_dir.as_deref());
+            let server = Server::start(config, run, directory).await?;
             let (address, model) = (server.address(), server.model());
             note(&format!("{model} at {scheme}://{address}/ (API: {scheme}://{address}/docs)"));
             server.run(stopped()).await

@@ -86,12 +86,11 @@ pub(super) fn trained(
     watch.bar.finish_and_clear();
     let trained = outcome?;
     note(&format!("trained in {:.1} s", start.elapsed().as_secs_f64()));
-    let best = trained.history.iter().rev().find(|r| r.best).or(trained.history.last());
     let provenance = Provenance {
         created_at: now(),
         seed: config.train.seed,
         data_fingerprint: data.report.fingerprint.clone(),
-        metrics: serde_json::to_value(best)?,
+        metrics: serde_json::to_value(Round::kept(&trained.history))?,
     };
     let history = trained.history.clone();
     let run = TrainedRun::new(&config, trained, &data);

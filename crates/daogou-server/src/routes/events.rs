@@ -14,6 +14,9 @@ use crate::store::{Event, Outcome, StoreError};
 /// Seconds that a clock may be ahead of ours.
 const AHEAD: i64 = 86_400;
 
+/// The largest value of an event: sums of squares of such values are still numbers.
+const LARGEST: f64 = 1e15;
+
 /// Events.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -95,6 +98,10 @@ fn event(mut value: Value, now: i64) -> Result<Event, (Option<String>, String)> 
         }
         other => (None, other.to_string()),
     })?;
+    if let Some(value) = event.value.filter(|value| value.abs() > LARGEST) {
+        let expected = format!("expected a value of at most {LARGEST:e}, got {value:e}");
+        return Err((Some("value".into()), expected));
+    }
     if event.timestamp > now + AHEAD {
         let got = event.timestamp;
         return Err((

@@ -1,16 +1,13 @@
 //! The catalogue.
 
-use std::collections::BTreeMap;
-
 use axum::Json;
 use axum::extract::State;
 use daogou::stock::Attributes;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
-use super::events::Rejected;
-use super::{Body, Id, Query, Refusals, Shared, blocking, check_id};
+use super::documents::{self, Written};
+use super::{Body, Id, Query, Refusals, Shared, blocking};
 use crate::models::{Counter, ItemDocument};
 use crate::problem::{Answer, Problem};
 use crate::store::{Change, Kind};
@@ -111,14 +108,6 @@ pub(crate) struct ItemPatch {
     pub(crate) attributes: Attributes,
 }
 
-/// What became of a bulk.
-#[derive(Clone, Debug, Default, Serialize, ToSchema)]
-pub(crate) struct Written {
-    pub(crate) written: usize,
-    /// Not written, and why.
-    pub(crate) rejected: Vec<Rejected>,
-}
-
 fn source(changed: bool) -> &'static str {
     if changed { "store" } else { "model" }
 }
@@ -134,10 +123,6 @@ fn shown(counter: &Counter, id: &str) -> Answer<ItemAnswer> {
         source: source(stock.overlay(row).is_some()),
         known: stock.is_known(row),
     })
-}
-
-fn document(of: &ItemDocument) -> Value {
-    serde_json::to_value(of).expect("a document is JSON")
 }
 
 /// Search the catalogue
@@ -215,7 +200,7 @@ pub(crate) async fn put(
     Body(body): Body<ItemDocument>,
 ) -> Answer<Json<ItemAnswer>> {
     app.models.check_item(&id, &body)?;
-    app.change(vec![Change::put(Kind::Item, id.clone(), document(&body))]).await?;
+    app.change(vec![Change::put(Kind::Item, id.clone(), documents::body(&body))]).await?;
     Ok(Json(shown(&app.models.serving(), &id)?))
 }
 
@@ -233,12 +218,8 @@ pub(crate) async fn patch(
     Id(id): Id,
     Body(body): Body<ItemPatch>,
 ) -> Answer<Json<ItemAnswer>> {
-    // Two at a time must not lose one: it is written on condition that nobody was between, and tried again.
-    for _ in 0..5 {
-        let stored = app.store.get(Kind::Item, &id).await?;
-        let revision = stored.as_ref().map_or(0, |stored| stored.revision);
-        let before = stored.and_then(|stored| serde_json::from_value(stored.body?).ok());
-        let mut item: ItemDocument = match before {
+    let edit = |before: Option<ItemDocument>| {
+        let mut item = match before {
             Some(before) => before,
             None => {
                 let now = shown(&app.models.serving(), &id)?;
@@ -248,16 +229,10 @@ pub(crate) async fn patch(
         item.available = body.available.unwrap_or(item.available);
         item.attributes.extend(body.attributes.clone());
         app.models.check_item(&id, &item)?;
-        let change = Change::put(Kind::Item, id.clone(), document(&item)).only_at(revision);
-        match app.change(vec![change]).await {
-            Err(problem) if problem.status == 409 => {}
-            done => {
-                done?;
-                return Ok(Json(shown(&app.models.serving(), &id)?));
-            }
-        }
-    }
-    Err(Problem::conflict(format!("`{id}` is being changed by others")).hint("send it again"))
+        Ok(item)
+    };
+    app.edit(Kind::Item, &id, edit).await?;
+    Ok(Json(shown(&app.models.serving(), &id)?))
 }
 
 /// Take an item off the shelf
@@ -287,35 +262,10 @@ pub(crate) async fn delete(State(app): Shared, Id(id): Id) -> Answer<Json<ItemAn
     responses((status = 200, description = "what became of them", body = Written), Refusals)
 )]
 pub(crate) async fn bulk(State(app): Shared, Body(body): Body<ItemsBody>) -> Answer<Json<Written>> {
-    let (most, got) = (app.config.batch, body.items.len());
-    if got > most {
-        return Err(Problem::wrong("items", format!("expected at most {most} items, got {got}"))
-            .hint("send them in several calls"));
-    }
-    let mut answer = Written::default();
-    // Where an item stands there twice, the last counts.
-    let mut good: BTreeMap<String, Value> = BTreeMap::new();
-    for (index, entry) in body.items.into_iter().enumerate() {
+    let entries = body.items.into_iter().map(|entry| {
         let available = entry.available.unwrap_or(true);
-        let item = ItemDocument { available, attributes: entry.attributes };
-        let checked =
-            check_id("id", &entry.id).and_then(|()| app.models.check_item(&entry.id, &item));
-        match checked {
-            Ok(()) => {
-                good.insert(entry.id, document(&item));
-            }
-            Err(problem) => answer.rejected.push(Rejected {
-                index,
-                id: Some(entry.id),
-                key: problem.key,
-                detail: problem.detail,
-            }),
-        }
-    }
-    answer.written = good.len();
-    if !good.is_empty() {
-        let changes = good.into_iter().map(|(id, body)| Change::put(Kind::Item, id, body));
-        app.change(changes.collect()).await?;
-    }
-    Ok(Json(answer))
+        (entry.id, ItemDocument { available, attributes: entry.attributes })
+    });
+    let check = |id: &str, item: &ItemDocument| app.models.check_item(id, item);
+    Ok(Json(app.write_many((Kind::Item, "items"), entries.collect(), check).await?))
 }

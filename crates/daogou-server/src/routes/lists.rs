@@ -20,7 +20,7 @@ use crate::list_id::{Origin, now};
 use crate::live::Happened;
 use crate::memory::Person;
 use crate::models::Counter;
-use crate::presets::{Preset, weights};
+use crate::presets::weights;
 use crate::problem::{Answer, Problem};
 use crate::telemetry::{Stage, Where};
 
@@ -162,6 +162,14 @@ pub(crate) struct Way {
     pub(crate) origin: Origin,
 }
 
+/// A request has one way to say its weights.
+fn not_both(preset: Option<&String>, objectives: Option<&BTreeMap<String, f64>>) -> Answer<()> {
+    if preset.is_some() && objectives.is_some() {
+        return Err(Problem::wrong("preset", "expected a preset or objectives, got both"));
+    }
+    Ok(())
+}
+
 fn at_most(key: &str, got: usize, most: usize) -> Answer<()> {
     if got <= most {
         return Ok(());
@@ -181,9 +189,7 @@ impl App {
 
     /// What weights and model a request is answered with. What it says itself stands before an experiment.
     pub(crate) fn way(&self, body: &RecommendBody) -> Answer<Way> {
-        if body.preset.is_some() && body.objectives.is_some() {
-            return Err(Problem::wrong("preset", "expected a preset or objectives, got both"));
-        }
+        not_both(body.preset.as_ref(), body.objectives.as_ref())?;
         let free = body.preset.is_none()
             && body.objectives.is_none()
             && body.explore.is_none()
@@ -199,15 +205,26 @@ impl App {
                 (arm.preset, arm.objectives, arm.explore, arm.model);
         }
         let counter = self.counter(model.as_deref())?;
-        let mut found = objectives.as_ref().map(weights).transpose()?;
-        if let Some(name) = preset {
-            let Preset { objectives, explore: own } =
-                self.presets.get(&name, &counter.model.presets)?;
-            found = Some(weights(&objectives)?);
-            explore = explore.or(own);
-            origin.preset = Some(name);
+        let (weights, own) = self.wished(&counter, objectives.as_ref(), preset.as_deref())?;
+        origin.preset = preset;
+        Ok(Way { counter, weights, explore: explore.or(own), origin })
+    }
+
+    /// Weights, and how far to explore, by objectives or by a preset's name; `None`: as configured.
+    fn wished(
+        &self,
+        counter: &Counter,
+        objectives: Option<&BTreeMap<String, f64>>,
+        preset: Option<&str>,
+    ) -> Answer<(Option<Weights>, Option<f64>)> {
+        match (objectives, preset) {
+            (_, Some(name)) => {
+                let preset = self.presets.get(name, &counter.model.presets)?;
+                Ok((Some(preset.weights()?), preset.explore))
+            }
+            (Some(objectives), None) => Ok((Some(weights(objectives)?), None)),
+            (None, None) => Ok((None, None)),
         }
-        Ok(Way { counter, weights: found, explore, origin })
     }
 
     /// A person as they are remembered.
@@ -374,15 +391,9 @@ impl App {
         let started = Instant::now();
         at_most("candidates", body.candidates.len(), self.config.candidates)?;
         at_most("context", body.context.len(), 1_000)?;
-        if body.preset.is_some() && body.objectives.is_some() {
-            return Err(Problem::wrong("preset", "expected a preset or objectives, got both"));
-        }
+        not_both(body.preset.as_ref(), body.objectives.as_ref())?;
         let counter = self.counter(body.model.as_deref())?;
-        let found = match (&body.objectives, &body.preset) {
-            (Some(objectives), _) => Some(weights(objectives)?),
-            (None, Some(name)) => Some(self.presets.get(name, &counter.model.presets)?.weights()?),
-            (None, None) => None,
-        };
+        let (found, _) = self.wished(&counter, body.objectives.as_ref(), body.preset.as_deref())?;
         let context = texts(&body.context)?;
         let person = self.person(&body.user).await?;
         let time = body.time.unwrap_or_else(now);

@@ -1,6 +1,7 @@
 //! The routes, one file per noun, and who may call each.
 
 pub(crate) mod alike;
+pub(crate) mod documents;
 pub(crate) mod events;
 pub(crate) mod experiments;
 pub(crate) mod health;

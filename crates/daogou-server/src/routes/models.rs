@@ -60,11 +60,10 @@ pub(crate) async fn get(State(app): Shared, Id(name): Id) -> Answer<Json<ModelAn
         let path = app.models.path(&name)?;
         let run = daogou::artifact::Run::open(&path)?;
         let json = |value: Result<Value, serde_json::Error>| value.unwrap_or(Value::Null);
-        let state = app.models.list().models.into_iter().find(|model| model.name == name);
         let evaluation = std::fs::read(path.join(EVALUATION)).ok();
         let evaluation = evaluation.and_then(|text| serde_json::from_slice(&text).ok());
         Ok(Json(ModelAnswer {
-            state: state.map_or(ModelState::Available, |model| model.state),
+            state: app.models.state(&name),
             config: json(serde_json::to_value(run.config())),
             manifest: json(serde_json::to_value(run.manifest())),
             tasks: run.config().tasks.iter().map(|task| task.name.clone()).collect(),

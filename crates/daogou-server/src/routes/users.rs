@@ -1,17 +1,14 @@
 //! People: profiles, and what they did lately.
 
-use std::collections::BTreeMap;
-
 use axum::Json;
 use axum::extract::State;
 use daogou::stock::Attributes;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
-use super::events::Rejected;
-use super::items::{PAGE, Written};
-use super::{Body, Id, Query, Refusals, Shared, check_id};
+use super::documents::{self, Written};
+use super::items::PAGE;
+use super::{Body, Id, Query, Refusals, Shared};
 use crate::list_id::now;
 use crate::memory::{Person, UserDocument};
 use crate::problem::{Answer, Problem};
@@ -188,10 +185,6 @@ pub(crate) async fn get(State(app): Shared, Id(id): Id) -> Answer<Json<UserAnswe
     Ok(Json(answer))
 }
 
-fn document(of: &UserDocument) -> Value {
-    serde_json::to_value(of).expect("a document is JSON")
-}
-
 /// Write a profile
 ///
 /// What is not named stays as the model knows it.
@@ -209,7 +202,7 @@ pub(crate) async fn put(
     Body(body): Body<UserDocument>,
 ) -> Answer<Json<UserAnswer>> {
     app.check_user(&id, &body)?;
-    app.change(vec![Change::put(Kind::User, id.clone(), document(&body))]).await?;
+    app.change(vec![Change::put(Kind::User, id.clone(), documents::body(&body))]).await?;
     let person = app.person(&id).await?;
     Ok(Json(app.shown(&id, &person)?))
 }
@@ -228,25 +221,15 @@ pub(crate) async fn patch(
     Id(id): Id,
     Body(body): Body<UserDocument>,
 ) -> Answer<Json<UserAnswer>> {
-    // Two at a time must not lose one: it is written on condition that nobody was between, and tried again.
-    for _ in 0..5 {
-        let stored = app.store.get(Kind::User, &id).await?;
-        let revision = stored.as_ref().map_or(0, |stored| stored.revision);
-        let before = stored.and_then(|stored| serde_json::from_value(stored.body?).ok());
-        let mut profile: UserDocument = before.unwrap_or_default();
+    let edit = |before: Option<UserDocument>| {
+        let mut profile = before.unwrap_or_default();
         profile.attributes.extend(body.attributes.clone());
         app.check_user(&id, &profile)?;
-        let change = Change::put(Kind::User, id.clone(), document(&profile)).only_at(revision);
-        match app.change(vec![change]).await {
-            Err(problem) if problem.status == 409 => {}
-            done => {
-                done?;
-                let person = app.person(&id).await?;
-                return Ok(Json(app.shown(&id, &person)?));
-            }
-        }
-    }
-    Err(Problem::conflict(format!("`{id}` is being changed by others")).hint("send it again"))
+        Ok(profile)
+    };
+    app.edit(Kind::User, &id, edit).await?;
+    let person = app.person(&id).await?;
+    Ok(Json(app.shown(&id, &person)?))
 }
 
 /// Forget a person
@@ -262,7 +245,6 @@ pub(crate) async fn patch(
 )]
 pub(crate) async fn delete(State(app): Shared, Id(id): Id) -> Answer<Json<Forgotten>> {
     let events = app.store.forget_user(&id).await?;
-    app.change(vec![Change::delete(Kind::User, id.clone())]).await?;
     app.memory.forget(&id);
     Ok(Json(Forgotten { events }))
 }
@@ -284,32 +266,8 @@ pub(crate) struct Forgotten {
     responses((status = 200, description = "what became of them", body = Written), Refusals)
 )]
 pub(crate) async fn bulk(State(app): Shared, Body(body): Body<UsersBody>) -> Answer<Json<Written>> {
-    let (most, got) = (app.config.batch, body.users.len());
-    if got > most {
-        return Err(Problem::wrong("users", format!("expected at most {most} people, got {got}"))
-            .hint("send them in several calls"));
-    }
-    let mut answer = Written::default();
-    let mut good: BTreeMap<String, Value> = BTreeMap::new();
-    for (index, entry) in body.users.into_iter().enumerate() {
-        let profile = UserDocument { attributes: entry.attributes };
-        let checked = check_id("id", &entry.id).and_then(|()| app.check_user(&entry.id, &profile));
-        match checked {
-            Ok(()) => {
-                good.insert(entry.id, document(&profile));
-            }
-            Err(problem) => answer.rejected.push(Rejected {
-                index,
-                id: Some(entry.id),
-                key: problem.key,
-                detail: problem.detail,
-            }),
-        }
-    }
-    answer.written = good.len();
-    if !good.is_empty() {
-        let changes = good.into_iter().map(|(id, body)| Change::put(Kind::User, id, body));
-        app.change(changes.collect()).await?;
-    }
-    Ok(Json(answer))
+    let entries = body.users.into_iter();
+    let entries = entries.map(|entry| (entry.id, UserDocument { attributes: entry.attributes }));
+    let check = |id: &str, profile: &UserDocument| app.check_user(id, profile);
+    Ok(Json(app.write_many((Kind::User, "users"), entries.collect(), check).await?))
 }

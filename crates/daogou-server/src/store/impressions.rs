@@ -328,7 +328,8 @@ impl Joining {
 
 impl Store {
     /// Writes the table that training reads to a file, `.parquet` or `.jsonl` by its name, from all events that are
-    /// there now. Columns: `user_id`, `item_id`, `time`, `request_id`, `position`, `click`, `purchase`.
+    /// there now. Columns: `user_id`, `item_id`, `time`, `request_id`, `position`, `click`, `purchase`,
+    /// `context` (JSON).
     pub async fn export_impressions(
         &self,
         path: &Path,

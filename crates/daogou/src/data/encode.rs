@@ -287,11 +287,15 @@ pub(super) fn encode(raw: &Raw, encoding: &Encoding, salt: &str) -> Column {
     }
 }
 
+/// Standard deviations from the mean beyond which a number is a mistake: a network makes infinities of it, and NaN of
+/// these.
+const FARTHEST: f32 = 1e10;
+
 /// Encodes one cell of a field, given as text: one row. `key` is what an error is about.
 ///
 /// # Errors
 ///
-/// Where a number or a time is wanted and the text is none.
+/// Where a number or a time is wanted and the text is none, or the number is beyond all that the run has seen.
 pub(crate) fn encode_cell(
     config: &Config,
     (field, encoding): (&Field, &Encoding),
@@ -330,7 +334,13 @@ pub(crate) fn encode_cell(
         _ if empty => Raw::Text { codes: vec![0], values: vec![String::new()] },
         _ => Raw::Text { codes: vec![1], values: vec![String::new(), text.into()] },
     };
-    Ok(encode(&raw, encoding, salt))
+    let column = encode(&raw, encoding, salt);
+    match &column {
+        Column::Numbers(values) if values.iter().any(|z| z.is_nan() || z.abs() > FARTHEST) => {
+            Err(wrong("a number like those that the run was trained with"))
+        }
+        _ => Ok(column),
+    }
 }
 
 /// Encodes one time.

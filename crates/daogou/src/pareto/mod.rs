@@ -18,5 +18,5 @@ pub use axis::Axis;
 pub use measure::{Estimate, Judge, Measured, Point, measure};
 pub use preset::{Preset, Presets};
 pub use solve::{Demand, Solution, solve};
-pub use sweep::{AtEqualMatch, FrontReport, Rival, Sweep, SweepOptions, sweep};
+pub use sweep::{AtEqualMatch, FrontReport, Rival, Sweep, SweepOptions, on_test, sweep};
 pub use trial::{Heads, Trial, plan};

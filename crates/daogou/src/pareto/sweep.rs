@@ -6,7 +6,7 @@ use std::ops::Range;
 use daogou_nn::Team;
 use serde::Serialize;
 
-use super::{Axis, Estimate, Heads, Judge, Measured, Trial, measure, plan};
+use super::{Axis, Estimate, Heads, Judge, Measured, Point, Trial, measure, plan};
 use crate::data::Dataset;
 use crate::list_maker::configured_weights;
 use crate::metrics::BootstrapOptions;
@@ -103,6 +103,25 @@ pub struct Sweep {
     pub rivals: Vec<Rival>,
     /// By heads, at the configured weights of items and over the same grid of weights of diversity and novelty.
     pub heads: BTreeMap<Heads, FrontReport>,
+}
+
+/// Trials on the test split, which chose none of them; none where it has no requests.
+///
+/// # Errors
+///
+/// As [`measure()`].
+pub fn on_test(
+    run: &TrainedRun,
+    data: &Dataset,
+    trials: &[Trial],
+    (judge, options): (Judge<'_>, &SweepOptions),
+    team: &mut Team,
+) -> Result<Vec<Point>> {
+    if data.split.test.is_empty() {
+        return Ok(Vec::new());
+    }
+    let of = (data, &data.split.test, options.requests);
+    Ok(measure(run, of, trials, judge, &options.bootstrap, team)?.points)
 }
 
 /// Measures the trials of [`plan`] and finds the front.

@@ -66,6 +66,13 @@ pub struct Round {
     pub best: bool,
 }
 
+impl Round {
+    /// The round whose parameters were kept: the best one, or the last where there is no best.
+    pub fn kept(history: &[Self]) -> Option<&Self> {
+        history.iter().rev().find(|round| round.best).or(history.last())
+    }
+}
+
 /// Where training stands.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress<'a> {
