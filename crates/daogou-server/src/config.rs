@@ -21,6 +21,9 @@ pub struct ServerConfig {
     pub queue: usize,
     /// Longest time from a request's arrival to its answer, in milliseconds.
     pub deadline_ms: u64,
+    /// Longest time that the head of a request may take to come, and as long again for its body; who is slower is cut
+    /// off, and holds up nobody.
+    pub read_seconds: u64,
     /// Largest body of a request, in KiB.
     pub body_kib: usize,
     /// Most events, items or people in one call.
@@ -84,6 +87,7 @@ impl Default for ServerConfig {
             threads: 0,
             queue: 64,
             deadline_ms: 1_000,
+            read_seconds: 10,
             body_kib: 2_048,
             batch: 2_000,
             candidates: 20_000,
@@ -169,8 +173,11 @@ impl ServerConfig {
                 return wrong(key, "expected at least 1, got 0".into());
             }
         }
-        if self.deadline_ms == 0 {
-            return wrong("deadline_ms", "expected at least 1, got 0".into());
+        for (key, value) in [("deadline_ms", self.deadline_ms), ("read_seconds", self.read_seconds)]
+        {
+            if value == 0 {
+                return wrong(key, "expected at least 1, got 0".into());
+            }
         }
         if self.store.is_empty() {
             return wrong("store", "expected a path or a URL, got nothing".into());

@@ -34,9 +34,6 @@ pub use keys::{KeyConfig, Role, new_key};
 
 use app::App;
 
-/// Longest time that the head of a request may take to come.
-const HEAD_TIME: Duration = Duration::from_secs(10);
-
 /// Longest time that requests may take to finish when the server goes down.
 const DRAIN: Duration = Duration::from_secs(20);
 
@@ -66,6 +63,7 @@ impl Server {
         directory: Option<&Path>,
     ) -> Result<Self, StartError> {
         let (listen, tls) = (config.listen, config.tls.clone());
+        let head_time = Duration::from_secs(config.read_seconds);
         let io =
             |what: String| move |error: std::io::Error| StartError::Io(format!("{what}: {error}"));
         let listener =
@@ -82,7 +80,7 @@ impl Server {
                     .map_err(io(format!("listening on {listen}")))?
                     .handle(handle.clone());
                 let mut http = server.http_builder().http1();
-                http.timer(hyper_util::rt::TokioTimer::new()).header_read_timeout(HEAD_TIME);
+                http.timer(hyper_util::rt::TokioTimer::new()).header_read_timeout(head_time);
                 tokio::spawn(server.serve(service))
             }
             Some(tls) => {
@@ -93,7 +91,7 @@ impl Server {
                     .map_err(io(format!("listening on {listen}")))?
                     .handle(handle.clone());
                 let mut http = server.http_builder().http1();
-                http.timer(hyper_util::rt::TokioTimer::new()).header_read_timeout(HEAD_TIME);
+                http.timer(hyper_util::rt::TokioTimer::new()).header_read_timeout(head_time);
                 tokio::spawn(server.serve(service))
             }
         };

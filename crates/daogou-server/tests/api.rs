@@ -647,6 +647,42 @@ fn overload_is_refused_at_once_and_passes() {
 }
 
 #[test]
+fn who_speaks_too_slowly_is_cut_off_and_holds_up_nobody() {
+    use std::io::{Read, Write};
+    let server = start(ServerConfig { read_seconds: 1, ..config() }, Some(&run()), None);
+    let head = "POST /v1/recommend HTTP/1.1\r\nhost: shop\r\ncontent-type: application/json\r\n";
+    // Half of them never end the head, the others promise a body that does not come.
+    let begun = |whole: bool| {
+        let mut stream = std::net::TcpStream::connect(server.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream.write_all(head.as_bytes()).unwrap();
+        if whole {
+            stream.write_all(b"content-length: 40\r\n\r\n{\"user\"").unwrap();
+        }
+        stream
+    };
+    let mut slow: Vec<_> = (0..200).map(|i| begun(i % 2 == 1)).collect();
+    // One of them drips on; time counts from its first byte all the same.
+    let mut drip = begun(false);
+    for _ in 0..20 {
+        let list = server.send("POST", "/v1/recommend", &json!({"user": "u00001", "k": 3}));
+        assert_eq!(ids(&list).len(), 3);
+        // It may be cut off already.
+        let _ = drip.write_all(b"x-drip: 1\r\n");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    for (i, stream) in slow.iter_mut().enumerate() {
+        let mut answer = String::new();
+        let ended = stream.read_to_string(&mut answer);
+        assert!(ended.is_ok(), "connection {i} was still open: {ended:?}");
+        if i % 2 == 1 {
+            assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+        }
+    }
+    server.send("POST", "/v1/recommend", &json!({"user": "u00001", "k": 3}));
+}
+
+#[test]
 fn a_model_is_replaced_under_load_without_a_failed_request() {
     let server = start(config(), None, Some(&RUNS.directory));
     let done = AtomicBool::new(false);

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use daogou_nn::Team;
-use serde::Serialize;
 
 use crate::data::{Column, Encoding, encode_cell, encode_time};
 use crate::filter::Filter;
@@ -55,17 +54,34 @@ pub struct Spent {
     pub list: Duration,
 }
 
+/// Candidates in order of what they are worth. Its memory is a handful of vectors, however many candidates there are.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Ranking {
+    /// Most first.
+    pub items: Vec<Ranked>,
+    /// Names of the binary tasks.
+    pub tasks: Vec<String>,
+    /// Their probabilities: `[items, tasks]`, items in order.
+    pub heads: Vec<f32>,
+}
+
 /// A candidate and what it is worth.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Ranked {
-    /// External id.
-    pub item_id: String,
+    /// Its place among the candidates asked for.
+    pub candidate: usize,
     /// Whether it is on offer; otherwise it was scored as an item of which nothing is known.
     pub known: bool,
     /// Utility under the weights asked for.
     pub score: f32,
-    /// Probability of each binary task.
-    pub heads: BTreeMap<String, f32>,
+}
+
+impl Ranking {
+    /// Probability of each binary task for the item at `place`, by name.
+    pub fn heads(&self, place: usize) -> impl Iterator<Item = (&str, f32)> {
+        let own = &self.heads[place * self.tasks.len()..][..self.tasks.len()];
+        self.tasks.iter().map(String::as_str).zip(own.iter().copied())
+    }
 }
 
 impl<'a> Guide<'a> {
@@ -166,11 +182,11 @@ impl<'a> Guide<'a> {
     /// Without candidates, and as [`Guide::recommend`].
     pub fn rank(
         &mut self,
-        candidates: &[String],
+        candidates: &[&str],
         (context, weights): (&BTreeMap<String, String>, Option<Weights>),
         (visitor, time): (&Visitor, i64),
         team: &mut Team,
-    ) -> Result<Vec<Ranked>> {
+    ) -> Result<Ranking> {
         let started = Instant::now();
         let (run, stock) = (self.run, self.stock);
         let weights = weights.map_or_else(|| configured_weights(run), Ok)?;
@@ -182,7 +198,7 @@ impl<'a> Guide<'a> {
             return Err(Error::config("candidates", "expected at least one item, got none"));
         }
         self.whole = false;
-        self.maker.offer(&items, &ListRules::default())?;
+        self.maker.offer_without_rules(&items);
         let context = context_columns(run, context, time)?;
         let people = visitor.people();
         let visit = Visit { people: &people, user: 1, time, context: (&context, 0) };
@@ -191,19 +207,28 @@ impl<'a> Guide<'a> {
         let mut utility = Vec::new();
         weights.utility(&scored.heads, items.len(), &mut utility)?;
         let place = |row: u32| items.binary_search(&row).expect("every row was offered");
-        let mut ranked: Vec<Ranked> = candidates
+        let worth = rows.iter().enumerate().map(|(candidate, &row)| {
+            (Ranked { candidate, known: row != 0, score: utility[place(row)] }, place(row))
+        });
+        let mut worth: Vec<(Ranked, usize)> = worth.collect();
+        let id = |ranked: &Ranked| candidates[ranked.candidate];
+        worth.sort_unstable_by(|(a, _), (b, _)| {
+            let by_id = || id(a).cmp(id(b)).then(a.candidate.cmp(&b.candidate));
+            b.score.total_cmp(&a.score).then_with(by_id)
+        });
+        let binary = run.config.tasks.iter().zip(scored.probabilities);
+        let binary: Vec<_> = binary.filter(|(task, _)| task.kind == TaskKind::Binary).collect();
+        let heads = worth
             .iter()
-            .zip(&rows)
-            .map(|(id, &row)| Ranked {
-                item_id: id.clone(),
-                known: row != 0,
-                score: utility[place(row)],
-                heads: heads(run, &scored, place(row)),
-            })
+            .flat_map(|&(_, place)| binary.iter().map(move |(_, p)| p[place]))
             .collect();
-        ranked.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.item_id.cmp(&b.item_id)));
+        let ranking = Ranking {
+            tasks: binary.iter().map(|(task, _)| task.name.clone()).collect(),
+            heads,
+            items: worth.into_iter().map(|(ranked, _)| ranked).collect(),
+        };
         self.spent = Spent { score, list: started.elapsed().saturating_sub(score) };
-        Ok(ranked)
+        Ok(ranking)
     }
 
     /// Has the maker offer what an ask allows.

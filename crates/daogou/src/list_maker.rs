@@ -301,7 +301,20 @@ impl<'a> ListMaker<'a> {
         let mut book = RuleBook::new(&lists.rules().with(asked), &on_offer)?;
         book.add_bonuses(&lists.bonuses, &on_offer)?;
         book.add_floors(&lists.floors, run.exposure.prices(), &on_offer)?;
+        self.hold(items);
         self.book = book;
+        Ok(())
+    }
+
+    /// From now on there are `items`, at least one, and no rules: for scores alone. Costs O(items).
+    pub(crate) fn offer_without_rules(&mut self, items: &[u32]) {
+        debug_assert!(items.is_sorted() && !items.is_empty());
+        self.hold(items);
+        self.book = RuleBook::default();
+    }
+
+    fn hold(&mut self, items: &[u32]) {
+        let Goods { catalogue, .. } = self.goods;
         gather(&catalogue.price, items, &mut self.price);
         gather(&catalogue.category, items, &mut self.category);
         self.tie_break.clear();
@@ -309,7 +322,6 @@ impl<'a> ListMaker<'a> {
         self.novel.resize(items.len(), 1.0);
         self.items.clear();
         self.items.extend_from_slice(items);
-        Ok(())
     }
 
     /// What the run says about all items and this visit: one forward pass over what depends on both. Nothing is allocated

@@ -62,13 +62,17 @@ struct Visit {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Preset {
+    /// The founding document's network
     #[value(name = "shared_mlp")]
     SharedMlp,
+    /// 4 experts of 128 units, two gates, two towers of 64
+    #[value(name = "mmoe")]
+    Mmoe,
 }
 
 #[derive(Args)]
 struct Sized {
-    /// Network: the founding document's
+    /// Network
     #[arg(long, value_enum, default_value = "shared_mlp")]
     preset: Preset,
     /// Rows of the user table
@@ -95,8 +99,11 @@ impl Bench {
     pub(super) fn run(self) -> anyhow::Result<Outcome> {
         let text = match self.what {
             What::Train(asked) => {
-                let Preset::SharedMlp = asked.preset;
                 let mut options = TrainOptions::default();
+                options.preset = match asked.preset {
+                    Preset::SharedMlp => bench::Preset::SharedMlp,
+                    Preset::Mmoe => bench::Preset::Mmoe,
+                };
                 options.sizes.users = asked.users.unwrap_or(options.sizes.users).max(1);
                 options.sizes.items = asked.items.unwrap_or(options.sizes.items).max(1);
                 options.batch = asked.batch.unwrap_or(options.batch);
@@ -116,6 +123,9 @@ impl Bench {
                 }
             }
             What::Score(asked) => {
+                if let Preset::Mmoe = asked.preset {
+                    anyhow::bail!("--preset: expected shared_mlp for `score`, got mmoe");
+                }
                 let mut options = ScoreOptions::default();
                 options.sizes.users = asked.users.unwrap_or(options.sizes.users).max(1);
                 options.sizes.items = asked.items.unwrap_or(options.sizes.items).max(1);

@@ -81,7 +81,7 @@ pub(crate) async fn metarank(
     let answer = app
         .rank(RankBody {
             user,
-            candidates: body.items.into_iter().map(|item| item.id).collect(),
+            candidates: body.items.iter().map(|item| item.id.as_str()).collect(),
             context: std::collections::BTreeMap::new(),
             objectives: None,
             preset: None,
@@ -89,11 +89,9 @@ pub(crate) async fn metarank(
             model: (model != "default").then_some(model),
         })
         .await?;
-    let items = answer.items.into_iter();
-    Ok(Json(Ranks {
-        took: answer.timings.total_us / 1000,
-        items: items.map(|item| Rank { item: item.item_id, score: item.score }).collect(),
-    }))
+    let items = answer.items.iter();
+    let items = items.map(|item| Rank { item: item.item_id.to_string(), score: item.score });
+    Ok(Json(Ranks { took: answer.timings.total_us / 1000, items: items.collect() }))
 }
 
 /// gorse's parameters.

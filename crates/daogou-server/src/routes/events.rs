@@ -154,3 +154,69 @@ pub(crate) async fn post(
     app.telemetry.events.get_or_create(&rejected).inc_by(answer.rejected.len() as u64);
     Ok(Json(answer))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    const NOW: i64 = 1_700_000_000;
+
+    /// Anything that JSON can say, or nearly an event.
+    fn anything() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(|number| json!(number)),
+            ".{0,12}".prop_map(Value::from),
+        ];
+        let tree = leaf.prop_recursive(4, 32, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::btree_map(".{0,6}", inner, 0..4)
+                    .prop_map(|fields| Value::Object(fields.into_iter().collect())),
+            ]
+        });
+        let good = json!({"id": "e1", "type": "click", "user": "u", "item": "i", "timestamp": NOW,
+            "request": "r", "position": 1, "value": 2.5, "context": {"hour": 3}});
+        let key =
+            prop::sample::select(good.as_object().unwrap().keys().cloned().collect::<Vec<_>>());
+        let nearly = (key, tree.clone()).prop_map(move |(key, value)| {
+            let mut event = good.clone();
+            event[key] = value;
+            event
+        });
+        prop_oneof![tree, nearly]
+    }
+
+    proptest! {
+        /// It is stored as it was sent, or refused in words.
+        #[test]
+        fn whatever_is_sent_is_an_event_or_refused_in_words(value in anything()) {
+            match event(value.clone(), NOW) {
+                Ok(event) => {
+                    prop_assert_eq!(&event.id, value["id"].as_str().unwrap());
+                    prop_assert!(!event.user.is_empty() && !event.item.is_empty());
+                    prop_assert!(event.timestamp <= NOW + AHEAD);
+                    prop_assert!(event.value.is_none_or(|value| value.abs() <= LARGEST));
+                }
+                Err((_, why)) => prop_assert!(!why.is_empty()),
+            }
+        }
+
+        /// Dates as people write them mean what the seconds say.
+        #[test]
+        fn times_are_seconds_or_dates(seconds in 0i64..NOW) {
+            let sent = |timestamp: Value| {
+                event(json!({"id": "e", "type": "click", "user": "u", "item": "i",
+                    "timestamp": timestamp}), NOW)
+            };
+            let as_date = sent(daogou::rfc3339(seconds).into()).map(|event| event.timestamp);
+            prop_assert_eq!(as_date, Ok(seconds));
+            prop_assert_eq!(sent(seconds.into()).map(|event| event.timestamp), Ok(seconds));
+        }
+    }
+}

@@ -8,12 +8,14 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use daogou::filter::Filter;
+use daogou::guide::Ranking;
 use daogou::lists::{Contributions, ListSummary, Weights};
 use daogou::recommend::{Ask, Reasons, Wanted};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::names::Names;
 use super::{Body, Refusals, Shared, check_id};
 use crate::app::App;
 use crate::list_id::{Origin, now};
@@ -345,7 +347,8 @@ pub(crate) struct RankBody {
     /// Person; an unknown one is a newcomer.
     pub(crate) user: String,
     /// Items.
-    pub(crate) candidates: Vec<String>,
+    #[schema(value_type = Vec<String>)]
+    pub(crate) candidates: Names,
     /// Values of context features, by name: text or numbers.
     #[serde(default)]
     #[schema(value_type = Object)]
@@ -368,21 +371,60 @@ pub(crate) struct RankBody {
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct RankAnswer {
     /// Best first.
-    pub(crate) items: Vec<RankedItem>,
+    #[schema(value_type = Vec<RankedItem<'_>>)]
+    pub(crate) items: RankedItems,
     pub(crate) model: String,
     pub(crate) timings: Timings,
 }
 
 /// A candidate.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-pub(crate) struct RankedItem {
-    pub(crate) item_id: String,
+pub(crate) struct RankedItem<'a> {
+    pub(crate) item_id: &'a str,
     /// Whether it is in the catalogue; otherwise it was scored as an item of which nothing is known.
     pub(crate) known: bool,
     /// Utility under the weights asked for.
     pub(crate) score: f32,
     /// Probability of each binary task.
-    pub(crate) heads: BTreeMap<String, f32>,
+    #[schema(value_type = BTreeMap<String, f32>)]
+    pub(crate) heads: RankedHeads<'a>,
+}
+
+/// The candidates and their order. They are made into JSON from where they are: an answer has thousands of names.
+#[derive(Clone, Debug)]
+pub(crate) struct RankedItems {
+    candidates: Names,
+    ranking: Ranking,
+}
+
+impl RankedItems {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = RankedItem<'_>> {
+        self.ranking.items.iter().enumerate().map(|(place, ranked)| RankedItem {
+            item_id: self.candidates.get(ranked.candidate),
+            known: ranked.known,
+            score: ranked.score,
+            heads: RankedHeads { ranking: &self.ranking, place },
+        })
+    }
+}
+
+impl Serialize for RankedItems {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter())
+    }
+}
+
+/// Probabilities of one candidate.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RankedHeads<'a> {
+    ranking: &'a Ranking,
+    place: usize,
+}
+
+impl Serialize for RankedHeads<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.ranking.heads(self.place))
+    }
 }
 
 impl App {
@@ -398,23 +440,17 @@ impl App {
         let person = self.person(&body.user).await?;
         let time = body.time.unwrap_or_else(now);
         let (app, own) = (Arc::clone(self), Arc::clone(&counter));
-        let work = move |guide: &mut daogou::guide::Guide<'_>,
-                         team: &mut daogou_nn::Team,
-                         waited| {
-            let of = (&*own.model, &own.stock);
-            let visitor = person.visitor(&body.user, time, of, &app.config.engaged)?;
-            let ranked = guide.rank(&body.candidates, (&context, found), (&visitor, time), team)?;
-            Ok((ranked, guide.spent(), waited))
-        };
-        let (ranked, spent, waited) = self.pool.run(Arc::clone(&counter), work).await?;
-        let items = ranked.into_iter().map(|item| RankedItem {
-            item_id: item.item_id,
-            known: item.known,
-            score: item.score,
-            heads: item.heads,
-        });
+        let work =
+            move |guide: &mut daogou::guide::Guide<'_>, team: &mut daogou_nn::Team, waited| {
+                let of = (&*own.model, &own.stock);
+                let visitor = person.visitor(&body.user, time, of, &app.config.engaged)?;
+                let candidates: Vec<&str> = body.candidates.iter().collect();
+                let ranking = guide.rank(&candidates, (&context, found), (&visitor, time), team)?;
+                Ok((RankedItems { candidates: body.candidates, ranking }, guide.spent(), waited))
+            };
+        let (items, spent, waited) = self.pool.run(Arc::clone(&counter), work).await?;
         Ok(RankAnswer {
-            items: items.collect(),
+            items,
             model: counter.model.name.clone(),
             timings: self.timings(started, waited, spent),
         })

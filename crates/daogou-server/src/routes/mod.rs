@@ -8,6 +8,7 @@ pub(crate) mod health;
 pub(crate) mod items;
 pub(crate) mod lists;
 pub(crate) mod models;
+pub(crate) mod names;
 pub(crate) mod pages;
 pub(crate) mod presets;
 pub(crate) mod stats;
@@ -347,16 +348,13 @@ async fn measure(State(app): Shared, request: Request, next: Next) -> Response {
     response
 }
 
-/// Longest time that a body may take to come.
-const BODY_TIME: Duration = Duration::from_secs(10);
-
 /// The body of a call, as JSON.
 pub(crate) struct Body<T>(pub(crate) T);
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+impl<T: DeserializeOwned> FromRequest<Arc<App>> for Body<T> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+    async fn from_request(request: Request, state: &Arc<App>) -> Result<Self, Problem> {
         let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
         let kind = kind.unwrap_or("").split(';').next().unwrap_or("").trim().to_ascii_lowercase();
         if kind != "application/json" && !kind.ends_with("+json") {
@@ -366,11 +364,12 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
             ));
         }
         let bytes = axum::body::Bytes::from_request(request, state);
-        let bytes = tokio::time::timeout(BODY_TIME, bytes).await.map_err(|_| {
-            let seconds = BODY_TIME.as_secs();
-            let what = format!("expected the whole body within {seconds} s, got a part of it");
-            Problem::new(StatusCode::REQUEST_TIMEOUT, what)
-        })?;
+        let seconds = state.config.read_seconds;
+        let bytes =
+            tokio::time::timeout(Duration::from_secs(seconds), bytes).await.map_err(|_| {
+                let what = format!("expected the whole body within {seconds} s, got a part of it");
+                Problem::new(StatusCode::REQUEST_TIMEOUT, what)
+            })?;
         let bytes = bytes.map_err(|rejection| {
             let detail = match rejection.status() {
                 StatusCode::PAYLOAD_TOO_LARGE => "the body is too large".to_string(),
@@ -390,12 +389,12 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
 }
 
 /// A body that may be left out.
-impl<T: DeserializeOwned + Default, S: Send + Sync> OptionalFromRequest<S> for Body<T> {
+impl<T: DeserializeOwned + Default> OptionalFromRequest<Arc<App>> for Body<T> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &S) -> Result<Option<Self>, Problem> {
+    async fn from_request(request: Request, state: &Arc<App>) -> Result<Option<Self>, Problem> {
         if request.headers().contains_key(header::CONTENT_TYPE) {
-            <Self as FromRequest<S>>::from_request(request, state).await.map(Some)
+            <Self as FromRequest<Arc<App>>>::from_request(request, state).await.map(Some)
         } else {
             Ok(None)
         }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, sleep_until};
 use tokio_stream::Stream;
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 
 use super::{Query, Refusals, Shared};
 use crate::list_id::now;
@@ -47,6 +47,16 @@ pub(crate) async fn stats(
     Ok(Json(app.live.stats(now(), minutes)))
 }
 
+/// A server-sent event.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes what is written line by line")]
+pub(crate) struct Told {
+    /// stats, job, models, presets, experiments or items.
+    event: String,
+    /// JSON.
+    data: String,
+}
+
 /// What changes, as it changes
 ///
 /// Server-sent events: `stats` every second with the last steps, `job`, `models`, `presets`, `experiments`, `items`.
@@ -55,7 +65,7 @@ pub(crate) async fn stats(
     path = "/v1/stream",
     tag = "operation",
     responses(
-        (status = 200, description = "server-sent events", content_type = "text/event-stream", body = String),
+        (status = 200, description = "server-sent events", content_type = "text/event-stream", body = Told),
         Refusals
     )
 )]

@@ -10,7 +10,7 @@ pub use score::{ScoreOptions, ScoreResult, score};
 pub use train::{TrainOptions, TrainResult, train};
 pub use visit::{VisitOptions, VisitResult, visits};
 
-use daogou_nn::{Activation, Graph, Init, Model, NodeId};
+use daogou_nn::{Activation, DomainId, Graph, Init, Model, NodeId};
 
 /// Sizes of the founding document's network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,11 +31,28 @@ impl Default for Sizes {
     }
 }
 
-/// The founding document's network: 81 → 128 → 64 → {1, 1, classes}, losses BCE + BCE + cross-entropy. Returns the graph
-/// and its three heads.
-fn network(sizes: &Sizes) -> (Model, [NodeId; 3]) {
-    let mut g = Graph::new();
-    let rows = g.domain("impression");
+/// What is trained, on rows of the founding document's tables and price.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Preset {
+    /// The founding document's network.
+    #[default]
+    SharedMlp,
+    /// MMoE (Ma et al. 2018): 4 experts of 128 units, a gate and a tower of 64 units for click and for purchase.
+    Mmoe,
+}
+
+impl Preset {
+    /// The graph, and the weights of its losses.
+    fn model(self, sizes: &Sizes) -> (Model, Vec<f64>) {
+        match self {
+            Self::SharedMlp => (network(sizes).0, vec![1.0, 1.0, 0.1]),
+            Self::Mmoe => (mmoe(sizes), vec![1.0, 1.0]),
+        }
+    }
+}
+
+/// User, item and brand by id, and the price: `[rows, 81]`.
+fn columns(g: &mut Graph, rows: DomainId, sizes: &Sizes) -> NodeId {
     let init = Init::Normal(0.01);
     let user = g.table("user_embed", sizes.users, 32, init);
     let item = g.table("item_embed", sizes.items, 32, init);
@@ -43,7 +60,38 @@ fn network(sizes: &Sizes) -> (Model, [NodeId; 3]) {
     let parts = [g.lookup(user, rows), g.lookup(item, rows), g.lookup(brand, rows)];
     let price = g.input(rows, 1);
     let price = g.dense(price);
-    let x = g.concat(&[parts[0], parts[1], parts[2], price]);
+    g.concat(&[parts[0], parts[1], parts[2], price])
+}
+
+/// `Σ_j softmax(W_k x + b_k)_j · e_j(x)` for click and purchase, losses BCE + BCE.
+fn mmoe(sizes: &Sizes) -> Model {
+    const TASKS: [&str; 2] = ["click", "purchase"];
+    let mut g = Graph::new();
+    let rows = g.domain("impression");
+    let x = columns(&mut g, rows, sizes);
+    let names: Vec<String> = (0..4).map(|j| format!("experts.{j}.0")).collect();
+    let experts: Vec<(&str, usize)> = names.iter().map(|name| (name.as_str(), 128)).collect();
+    let experts = g.linear_group(&experts, x, Activation::Relu);
+    let names = TASKS.map(|task| format!("gates.{task}"));
+    let gates = names.each_ref().map(|name| (name.as_str(), experts.len()));
+    let gates = g.linear_group(&gates, x, Activation::None);
+    for (task, gate) in TASKS.into_iter().zip(gates) {
+        let gate = g.softmax(gate);
+        let mixed = g.mixture(gate, &experts);
+        let tower = g.mlp(&format!("{task}_tower"), mixed, &[64], Activation::Relu);
+        let logit = g.linear(&format!("{task}_head"), tower, 1, Activation::None);
+        let label = g.input(rows, 1);
+        g.bce(task, logit, label, None);
+    }
+    g.finish()
+}
+
+/// The founding document's network: 81 → 128 → 64 → {1, 1, classes}, losses BCE + BCE + cross-entropy. Returns the graph
+/// and its three heads.
+fn network(sizes: &Sizes) -> (Model, [NodeId; 3]) {
+    let mut g = Graph::new();
+    let rows = g.domain("impression");
+    let x = columns(&mut g, rows, sizes);
     let shared = g.mlp("shared_net", x, &[128, 64], Activation::Relu);
     let group = [("ctr_head", 1), ("cvr_head", 1), ("div_head", sizes.classes)];
     let heads = g.linear_group(&group, shared, Activation::None);

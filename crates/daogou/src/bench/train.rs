@@ -6,12 +6,14 @@ use daogou_nn::kernels::peak::fma_gflops;
 use daogou_nn::{Batch, Engine, EngineConfig, Rng, StepSize, TableOptimizer};
 use serde::Serialize;
 
-use super::{Sizes, network};
+use super::{Preset, Sizes};
 
 /// What is trained and for how long.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TrainOptions {
     /// The network.
+    pub preset: Preset,
+    /// Its tables.
     pub sizes: Sizes,
     /// Rows per step.
     pub batch: usize,
@@ -23,7 +25,13 @@ pub struct TrainOptions {
 
 impl Default for TrainOptions {
     fn default() -> Self {
-        Self { sizes: Sizes::default(), batch: 4096, threads: 2, seconds: 3.0 }
+        Self {
+            preset: Preset::default(),
+            sizes: Sizes::default(),
+            batch: 4096,
+            threads: 2,
+            seconds: 3.0,
+        }
     }
 }
 
@@ -52,12 +60,12 @@ const MICRO: usize = 256;
 
 /// Trains on uniform random rows: Adam for dense parameters, row-wise Adagrad for tables, batches cut from memory.
 pub fn train(options: &TrainOptions) -> TrainResult {
-    let (model, _) = network(&options.sizes);
+    let (model, loss_weights) = options.preset.model(&options.sizes);
     let flops = model.training_flops(&[1]);
     let config = EngineConfig {
         threads: options.threads,
         tables: TableOptimizer::RowwiseAdagrad,
-        loss_weights: vec![1.0, 1.0, 0.1],
+        loss_weights,
         ..EngineConfig::default()
     };
     let mut engine = Engine::new(model, &config);
@@ -70,6 +78,7 @@ pub fn train(options: &TrainOptions) -> TrainResult {
     let click: Vec<f32> = (0..ROWS).map(|_| f32::from(u8::from(rng.below(10) == 0))).collect();
     let purchase: Vec<f32> =
         click.iter().map(|&c| if rng.below(10) == 0 { c } else { 0.0 }).collect();
+    // A network without a head for the class has no input for it.
     let numbers = [&price, &click, &purchase, &class];
 
     let batch_rows = options.batch.clamp(1, ROWS);
