@@ -1,6 +1,7 @@
 //! From files to numbers: readers, vocabularies, the dataset, users' timelines.
 
 mod columns;
+mod consistency;
 pub mod dataset;
 mod encode;
 pub mod event_log;

@@ -7,6 +7,7 @@
 use daogou_nn::frozen::GroupRows;
 use serde::{Deserialize, Serialize};
 
+use super::consistency::are_starts;
 use super::dataset::{Column, Impressions, Requests, SideTable};
 use super::encode::mean_and_sd;
 use super::space::{Encoding, FeatureSpace};
@@ -202,10 +203,14 @@ impl Past {
         self.last_engaged.push(tally.last_engaged);
     }
 
-    /// Whether the columns have the lengths that the offsets promise.
-    pub fn is_whole(&self) -> bool {
-        let rows = self.offsets.last().map_or(0, |&end| end as usize);
-        self.offsets.is_sorted()
+    /// Whether the columns have the lengths that the offsets promise, and the items are among `items` rows.
+    pub(super) fn fits(&self, items: usize) -> bool {
+        let rows = self.item.len();
+        let users = self.offsets.len().saturating_sub(1);
+        // Before anyone came there are not even starts.
+        let starts = are_starts(&self.offsets, users, rows);
+        (starts || (self.offsets.is_empty() && rows == 0))
+            && self.item.iter().all(|&item| (item as usize) < items)
             && [self.item.len(), self.shown.len(), self.engaged.len()].iter().all(|&n| n == rows)
             && [self.last_shown.len(), self.last_engaged.len()].iter().all(|&n| n == rows)
     }

@@ -12,7 +12,8 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::dataset::{Catalogue, Column, Dataset, SideTable, Timelines};
+use super::consistency::{Unfit, check};
+use super::dataset::{Catalogue, Dataset, SideTable, Timelines};
 use super::past::Past;
 use super::space::FeatureSpace;
 use super::timeline::Seen;
@@ -113,28 +114,17 @@ impl Stored {
             past,
             last_time,
         };
-        for (table, name) in [(&stored.users, USERS), (&stored.items, ITEMS)] {
-            let rows = table.ids.len();
-            let fits = |column: &Column| match column {
-                Column::Ids(v) => v.len() == rows,
-                Column::Numbers(v) => v.len() == rows,
-                Column::Bags { offsets, ids } => {
-                    offsets.len() == rows + 1 && offsets[rows] as usize == ids.len()
-                }
+        check(&stored, &run.config().tasks).or_else(|unfit| {
+            let (name, what) = match unfit {
+                Unfit::Space(what) => (SPACE, what),
+                Unfit::Users(what) => (USERS, what),
+                Unfit::Items(what) => (ITEMS, what),
+                Unfit::Catalogue(what) => (CATALOGUE, what),
+                Unfit::Past(what) => (PAST, what),
+                Unfit::Shown(what) => (SHOWN, what),
             };
-            if !table.columns.iter().all(fits) {
-                return Err(Error::file(
-                    run.path(name)?,
-                    format!("damaged: expected {rows} rows in every column"),
-                ));
-            }
-        }
-        if !stored.past.is_whole() {
-            return Err(Error::file(run.path(SHOWN)?, "damaged: columns of different lengths"));
-        }
-        if stored.timelines.offsets.len() != stored.users.ids.len() + 1 {
-            return Err(Error::file(run.path(PAST)?, "damaged: expected a past for every user"));
-        }
+            Err(Error::file(run.path(name)?, format!("damaged: {what}")))
+        })?;
         Ok(stored)
     }
 }

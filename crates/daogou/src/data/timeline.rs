@@ -3,6 +3,7 @@
 //! User row 0 and item row 0 stand for everyone and everything unknown; mixing them would invent a person, so neither
 //! table keeps their events.
 
+use super::consistency::are_starts;
 use super::dataset::{Impressions, Requests, Timelines};
 
 /// Engaged events, one per row, in any order.
@@ -125,6 +126,13 @@ pub struct Seen {
 }
 
 impl Seen {
+    /// Whether there is a place for each of `users`, and all they saw is among `items` rows.
+    pub(super) fn fits(&self, users: usize, items: usize) -> bool {
+        are_starts(&self.offsets, users, self.item.len())
+            && self.first.len() == self.item.len()
+            && self.item.iter().all(|&item| (item as usize) < items)
+    }
+
     /// Everything seen in a log: impressions (not sampled ones: nobody saw them) and engaged events. In a log without
     /// time every first sight is at 0. Cost: O(n log n), 12 bytes per pair kept.
     pub fn in_log(requests: &Requests, impressions: &Impressions, timelines: &Timelines) -> Self {

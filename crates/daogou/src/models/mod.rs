@@ -93,7 +93,7 @@ impl Shape {
 }
 
 /// Positions told apart; deeper ones share the last.
-const MAX_POSITIONS: usize = 64;
+pub(crate) const MAX_POSITIONS: usize = 64;
 
 impl Network {
     /// Builds the network that `config` describes.

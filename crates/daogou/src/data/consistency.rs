@@ -1,0 +1,179 @@
+//! Whether the parts of a stored log fit each other. A checksum says that a file is the one that was written, not that it
+//! was written by us: whatever opens without a complaint can be served without a fault.
+
+use super::dataset::{Column, SideTable};
+use super::space::{Encoding, Field, FieldKind};
+use super::store::Stored;
+use crate::models::MAX_POSITIONS;
+use crate::schema::{Side, Task};
+
+/// What is wrong, and in which part.
+pub(super) enum Unfit {
+    Space(String),
+    Users(String),
+    Items(String),
+    Catalogue(String),
+    Past(String),
+    Shown(String),
+}
+
+type Fits = Result<(), Unfit>;
+
+/// Starts of ranges: `count + 1` of them, from 0 to `end`, none after the next.
+pub(super) fn are_starts(offsets: &[u32], count: usize, end: usize) -> bool {
+    offsets.len() == count + 1
+        && offsets[0] == 0
+        && offsets.is_sorted()
+        && offsets[count] as usize == end
+}
+
+/// That all parts fit each other and the tasks of the configuration. Costs a look at every value.
+pub(super) fn check(stored: &Stored, tasks: &[Task]) -> Fits {
+    space(stored, tasks)?;
+    side(stored, Side::User, &stored.users).map_err(Unfit::Users)?;
+    side(stored, Side::Item, &stored.items).map_err(Unfit::Items)?;
+    catalogue(stored).map_err(Unfit::Catalogue)?;
+    let (users, items) = (stored.users.ids.len(), stored.items.ids.len());
+    let timelines = &stored.timelines;
+    let events = timelines.item.len();
+    let timed = [0, events].contains(&timelines.time.len());
+    if !are_starts(&timelines.offsets, users, events)
+        || !timed
+        || timelines.weight.len() != events
+        || !below(&timelines.item, items)
+    {
+        return Err(Unfit::Past("expected every user's events, of known items".into()));
+    }
+    if !stored.seen.fits(users, items) {
+        return Err(Unfit::Past("expected what every user has seen, of known items".into()));
+    }
+    if stored.space.reads_past() && !stored.past.fits(items) {
+        return Err(Unfit::Shown(
+            "expected tallies of known items, all columns of a length".into(),
+        ));
+    }
+    Ok(())
+}
+
+fn below(values: &[u32], bound: usize) -> bool {
+    values.iter().all(|&value| (value as usize) < bound)
+}
+
+/// Fields, their tables and encodings, and what the network was built for.
+fn space(stored: &Stored, tasks: &[Task]) -> Fits {
+    let (space, shape) = (&*stored.space, &stored.shape);
+    let wrong = |what: String| Err(Unfit::Space(what));
+    if space.encodings.len() != space.fields.len() {
+        return wrong(format!("expected {} encodings", space.fields.len()));
+    }
+    if space.tables.iter().any(|table| table.rows == 0 || table.dim == 0) {
+        return wrong("expected tables with rows and columns".into());
+    }
+    for (field, encoding) in space.fields.iter().zip(&space.encodings) {
+        if !encoded(stored, field, encoding) {
+            return wrong(format!("feature `{}`: its encoding is none of its kind", field.name));
+        }
+        if !matches!(field.kind, FieldKind::History { .. }) {
+            let mut beside = space.fields.iter().filter(|other| {
+                other.side == field.side && !matches!(other.kind, FieldKind::History { .. })
+            });
+            let columns = beside.clone().count();
+            if field.column >= columns || beside.any(|o| o != field && o.column == field.column) {
+                return wrong(format!("feature `{}`: expected a column of its own", field.name));
+            }
+        }
+    }
+    let categories = stored.catalogue.categories.len();
+    let prior = shape.prior_mix.len();
+    if shape.categories != categories || ![0, categories].contains(&prior) {
+        return wrong(format!("expected {categories} categories"));
+    }
+    if shape.positions > MAX_POSITIONS {
+        return wrong(format!("expected at most {MAX_POSITIONS} positions"));
+    }
+    if shape.exposure.len() != tasks.len() || shape.row_label.len() != tasks.len() {
+        return wrong(format!("expected an entry for each of {} tasks", tasks.len()));
+    }
+    Ok(())
+}
+
+/// Whether an encoding makes what the field's kind reads, inside of its table.
+fn encoded(stored: &Stored, field: &Field, encoding: &Encoding) -> bool {
+    let space = &*stored.space;
+    let is_item_id = |of: usize| {
+        space.fields.get(of).is_some_and(|field| {
+            field.side == Side::Item && matches!(field.kind, FieldKind::Id { .. })
+        })
+    };
+    match &field.kind {
+        FieldKind::Number => match encoding {
+            Encoding::Standardised { .. } => true,
+            Encoding::Past { of, .. } => {
+                field.side == Side::Impression && of.is_none_or(is_item_id)
+            }
+            _ => false,
+        },
+        FieldKind::Id { table } | FieldKind::Bag { table } => {
+            let Some(rows) = space.tables.get(*table).map(|table| table.rows) else { return false };
+            let needed = match encoding {
+                Encoding::Vocabulary { values } => values.len() + 1,
+                Encoding::Hashed { rows } => (*rows as usize).max(2),
+                Encoding::Buckets { edges } => edges.len() + 2,
+                Encoding::Hour => 25,
+                Encoding::Weekday => 8,
+                _ => return false,
+            };
+            needed <= rows
+        }
+        FieldKind::History { of, length } => {
+            *encoding == Encoding::Timeline
+                && *length > 0
+                && !of.is_empty()
+                && of.iter().all(|&of| is_item_id(of))
+        }
+    }
+}
+
+/// Ids, and a column for every field, with a value for every id.
+fn side(stored: &Stored, side: Side, table: &SideTable) -> Result<(), String> {
+    let rows = table.ids.len();
+    if rows == 0 {
+        return Err("expected a row for what is unknown".into());
+    }
+    let space = &*stored.space;
+    for field in space.fields.iter().filter(|field| field.side == side) {
+        let column = match &field.kind {
+            FieldKind::History { .. } => continue,
+            _ => table.columns.get(field.column),
+        };
+        let fits = match (&field.kind, column) {
+            (FieldKind::Id { table }, Some(Column::Ids(ids))) => {
+                ids.len() == rows && below(ids, space.tables[*table].rows)
+            }
+            (FieldKind::Number, Some(Column::Numbers(numbers))) => numbers.len() == rows,
+            (FieldKind::Bag { table }, Some(Column::Bags { offsets, ids })) => {
+                are_starts(offsets, rows, ids.len()) && below(ids, space.tables[*table].rows)
+            }
+            _ => false,
+        };
+        if !fits {
+            return Err(format!("expected {rows} values of `{}` inside of its table", field.name));
+        }
+    }
+    Ok(())
+}
+
+/// A value for every item.
+fn catalogue(stored: &Stored) -> Result<(), String> {
+    let (catalogue, rows) = (&stored.catalogue, stored.items.ids.len());
+    let known = |&category: &u16| {
+        category == u16::MAX || usize::from(category) < catalogue.categories.len()
+    };
+    let fits = catalogue.category.len() == rows
+        && catalogue.category.iter().all(known)
+        && [0, rows].contains(&catalogue.price.len())
+        && [0, rows].contains(&catalogue.title.len())
+        && catalogue.train_clicks.len() == rows
+        && catalogue.train_impressions.len() == rows;
+    if fits { Ok(()) } else { Err(format!("expected a value for each of {rows} items")) }
+}
