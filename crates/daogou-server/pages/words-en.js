@@ -253,7 +253,7 @@ export const en = {
   "models.beside": "Beside it",
   "models.alone": "nothing",
   "models.metrics": "Metrics",
-  "models.metrics.none": "No evaluation is kept with this run. `daogou eval` measures it.",
+  "models.metrics.none": "No evaluation is kept with this run. `daogou eval RUN --keep` makes one.",
   "models.metric": "On the test split",
   "models.difference": "Difference",
   "models.value": "Value",

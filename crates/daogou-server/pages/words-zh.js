@@ -249,7 +249,7 @@ export const zh = {
   "models.beside": "对比",
   "models.alone": "不对比",
   "models.metrics": "指标",
-  "models.metrics.none": "这次训练没有保存评估。可用 `daogou eval` 测量。",
+  "models.metrics.none": "这次训练没有保存评估。可用 `daogou eval RUN --keep` 生成。",
   "models.metric": "测试集上",
   "models.difference": "差值",
   "models.value": "数值",

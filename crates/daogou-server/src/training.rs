@@ -247,7 +247,7 @@ impl App {
             let file = tempfile::NamedTempFile::new_in(&path)?;
             serde_json::to_writer(&file, &report).map_err(|e| End::Failed(e.to_string()))?;
             file.as_file().sync_all()?;
-            file.persist(path.join(crate::routes::models::TRADE_OFFS)).map_err(|e| e.error)?;
+            file.persist(path.join(daogou::artifact::TRADE_OFFS)).map_err(|e| e.error)?;
             Ok(json!({"judge": front.judge, "points": front.measured.points.len()}))
         })
     }
@@ -430,7 +430,7 @@ impl App {
             challenger.save(&target, &history, provenance)?;
             folder.kept = true;
             let evaluation = serde_json::to_vec(&own).map_err(|e| End::Failed(e.to_string()))?;
-            std::fs::write(target.join(crate::routes::models::EVALUATION), evaluation)?;
+            std::fs::write(target.join(daogou::artifact::EVALUATION), evaluation)?;
             let (promoted, why) = match (promote, &worse) {
                 (Promote::Never, _) => (false, "it was not asked for".to_string()),
                 (Promote::Always, _) => (true, "it was asked for".into()),

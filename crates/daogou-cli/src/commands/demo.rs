@@ -64,6 +64,7 @@ impl Demo {
         let parts = (&run, saved.manifest(), &history[..], &data);
         let report = super::report::made(parts, &EvaluateOptions::default(), None)?;
         let evaluation = report.evaluation();
+        super::eval::keep(evaluation, &directory)?;
         let mut text = table::table(evaluation);
 
         let mut team = Team::new(daogou::train::threads(config.train.threads));

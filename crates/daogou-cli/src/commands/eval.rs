@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use daogou::artifact::Manifest;
+use daogou::artifact::{EVALUATION, Manifest, write_atomic};
 use daogou::data::{Dataset, load_known};
 use daogou::evaluate::{EvaluateOptions, Evaluation, table};
 use daogou::run::TrainedRun;
@@ -26,6 +26,9 @@ pub(crate) struct Eval {
     /// Requests to build lists for, at most; a large catalogue gets fewer
     #[arg(long, value_name = "N", default_value_t = 1000)]
     lists: usize,
+    /// Keep the result in the run's directory, for the dashboard
+    #[arg(long, conflicts_with_all = ["data", "split"])]
+    keep: bool,
     /// Form of the output
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
@@ -44,6 +47,9 @@ impl Eval {
         let options = EvaluateOptions { lists: self.lists, ..EvaluateOptions::default() };
         let evaluation = run.evaluate(&data, &part, &options)?;
         print(&shown(&evaluation, self.format)?)?;
+        if self.keep {
+            keep(&evaluation, &self.run)?;
+        }
         Ok(Outcome::Done)
     }
 }
@@ -67,6 +73,11 @@ pub(super) fn log(
     let valid = part == Part::Valid && file.is_none();
     let requests = if valid { data.split.valid.clone() } else { data.split.test.clone() };
     Ok((data, requests))
+}
+
+/// Puts an evaluation into its run's directory.
+pub(super) fn keep(evaluation: &Evaluation, run: &Path) -> anyhow::Result<()> {
+    Ok(write_atomic(&run.join(EVALUATION), &serde_json::to_vec(evaluation)?)?)
 }
 
 /// The evaluation in the form asked for.

@@ -133,12 +133,6 @@ pub(crate) async fn rollback(State(app): Shared) -> Answer<Json<ModelList>> {
     list(State(app)).await
 }
 
-/// File of a run that keeps its evaluation.
-pub(crate) const EVALUATION: &str = "evaluation.json";
-
-/// File of a run that keeps its trade-offs.
-pub(crate) const TRADE_OFFS: &str = "pareto.json";
-
 /// What each objective costs
 ///
 /// What `daogou pareto --format json` found.

@@ -20,5 +20,5 @@ pub(crate) use files::NewFile;
 pub use files::write_atomic;
 pub use manifest::{FORMAT_VERSION, FileSum, Manifest, Provenance};
 pub(crate) use run::CHARTS;
-pub use run::{CONFIG, MANIFEST, MODEL, REPORT, Run, RunWriter};
+pub use run::{CONFIG, EVALUATION, MANIFEST, MODEL, REPORT, Run, RunWriter, TRADE_OFFS};
 pub use tensors::{Tensor, TensorView, Tensors, write_tensors};

@@ -22,6 +22,11 @@ pub const MODEL: &str = "model.safetensors";
 pub const REPORT: &str = "report.html";
 pub(crate) const CHARTS: &str = "charts";
 
+/// What `daogou eval --keep` and a server's training put into a run, for the dashboard; in no manifest.
+pub const EVALUATION: &str = "evaluation.json";
+/// What each objective costs, likewise.
+pub const TRADE_OFFS: &str = "pareto.json";
+
 /// A run being written. Everything goes into `.NAME.new` beside the target; [`RunWriter::finish`] gives it its name.
 /// Dropped before that, nothing is left behind.
 #[derive(Debug)]
