@@ -37,6 +37,9 @@ pub use world::{CATEGORIES, Item, User, World};
 use crate::metrics::exposure::gini;
 use crate::{Error, Result};
 
+/// The configuration that trains on a simulated log, written beside it.
+pub const CONFIG: &str = include_str!("daogou.toml");
+
 /// What to simulate. The defaults of the dials are the constants under which the tests' reference values hold.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
