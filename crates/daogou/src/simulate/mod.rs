@@ -103,7 +103,8 @@ impl Default for Options {
 }
 
 impl Options {
-    fn check(&self) -> Result<()> {
+    /// That every number is one that can be simulated.
+    pub(crate) fn check(&self) -> Result<()> {
         let refuse = |what: &str, expected: &str, got: &dyn std::fmt::Display| {
             Err(Error::data(format!("simulation: {what}: expected {expected}, got {got}")))
         };
