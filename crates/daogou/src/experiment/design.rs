@@ -186,15 +186,6 @@ impl Design {
             return Err(refused("data", "the log has no validation split, by which training stops")
                 .with_hint("set.data.split = { train = 0.8, valid = 0.1, test = 0.1 }"));
         }
-        let questions = |config: &Config| -> Vec<Task> {
-            let plain = |task: &Task| Task { weight: None, objective: None, exposure_offset: None, ..task.clone() };
-            config.tasks.iter().map(plain).collect()
-        };
-        let rows = |config: &Config| {
-            let data = &config.data;
-            let files = [&data.impressions, &data.events, &data.test].map(Clone::clone);
-            (files, data.split.clone(), data.event_log.clone(), config.columns.clone())
-        };
         self.variants
             .iter()
             .map(|variant| {
@@ -203,7 +194,7 @@ impl Design {
                 config
                     .set_all(variant.set.iter().map(String::as_str))
                     .map_err(|error| named(error, &key))?;
-                if questions(&config) != questions(&base) || rows(&config) != rows(&base) {
+                if !same_questions(&config, &base) {
                     return Err(refused(
                         key,
                         "a variant may change how tasks are learned, not what they ask or of which rows",
@@ -300,6 +291,26 @@ pub(crate) fn reading(config: &Config) -> String {
     config.model.embedding_dim = dim;
     config.tasks.iter_mut().for_each(|task| (task.weight, task.objective) = (None, None));
     config.to_toml()
+}
+
+/// Whether two configurations ask the same questions of the same rows, so that their metrics may be compared. How tasks
+/// are weighed and learned may differ.
+pub(crate) fn same_questions(a: &Config, b: &Config) -> bool {
+    let questions = |config: &Config| -> Vec<Task> {
+        let plain = |task: &Task| Task {
+            weight: None,
+            objective: None,
+            exposure_offset: None,
+            ..task.clone()
+        };
+        config.tasks.iter().map(plain).collect()
+    };
+    let rows = |config: &Config| {
+        let data = &config.data;
+        let files = [&data.impressions, &data.events, &data.test].map(Clone::clone);
+        (files, data.split.clone(), data.event_log.clone(), config.columns.clone())
+    };
+    questions(a) == questions(b) && rows(a) == rows(b)
 }
 
 fn refused(key: impl Into<String>, problem: impl Into<String>) -> Error {

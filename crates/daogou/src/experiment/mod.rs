@@ -23,11 +23,10 @@ pub use results::{Costs, PointResult, Results, RunResult, Summary, VariantResult
 pub use spec::{Spec, VariantSpec};
 pub use table::{markdown, text};
 
-pub(crate) use design::{named, reading};
+pub(crate) use design::{named, reading, same_questions};
 pub(crate) use measure::{measure, metrics};
 pub(crate) use record::{read, write};
 pub(crate) use side_by_side::{Shared, UntilHalt, side_by_side};
-pub(crate) use spec::assignments;
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
