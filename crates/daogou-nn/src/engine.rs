@@ -184,11 +184,8 @@ impl<T: Real> Engine<T> {
         let gradients: usize = self.shard_grads.iter().map(Vec::len).sum();
         let working: usize =
             self.workers.iter().map(|w| w.workspace.values_held() + w.rows.values_held()).sum();
-        let values = self.parameters.values_held()
-            + state
-            + gradients
-            + self.table_grads.len()
-            + working;
+        let values =
+            self.parameters.values_held() + state + gradients + self.table_grads.len() + working;
         let slots: usize = self.slots.iter().map(Slots::bytes).sum();
         values * size_of::<T>() + slots
     }

@@ -89,7 +89,9 @@ fn threads_and_interruptions_change_no_result() {
     assert!(count.worlds.lock().unwrap().is_empty(), "the log is there");
     let bytes = |out: &Path| fs::read(out.join("results.json")).unwrap();
     assert!(bytes(&one) == bytes(&two));
-    for file in ["table.md", "costs.json", "charts/curve-click-auc.svg", "charts/difference-click-auc.svg"] {
+    for file in
+        ["table.md", "costs.json", "charts/curve-click-auc.svg", "charts/difference-click-auc.svg"]
+    {
         assert!(one.join(file).exists(), "{file}");
     }
     assert!(!one.join("runs/fraction-1/apart/seed-1").exists(), "a run goes when it was measured");
@@ -134,13 +136,16 @@ fn the_numbers_are_those_of_training_and_evaluating_by_hand() {
             config.set_all(sets.iter().map(String::as_str)).unwrap();
             let data = daogou::data::load(&config, &shop).unwrap();
             let trained =
-                daogou::train::train(&config, &data, &daogou::train::Options::default(), &mut ()).unwrap();
+                daogou::train::train(&config, &data, &daogou::train::Options::default(), &mut ())
+                    .unwrap();
             let run = TrainedRun::new(&config, trained, &data);
-            let measured = run.evaluate(&data, &data.split.test, &daogou::evaluate::EvaluateOptions {
-                lists: 0,
-                ..Default::default()
-            });
-            let daogou::evaluate::TaskReport::Binary(click) = &measured.unwrap().tasks["click"] else {
+            let measured = run.evaluate(
+                &data,
+                &data.split.test,
+                &daogou::evaluate::EvaluateOptions { lists: 0, ..Default::default() },
+            );
+            let daogou::evaluate::TaskReport::Binary(click) = &measured.unwrap().tasks["click"]
+            else {
                 panic!("click is a yes-or-no task")
             };
             aucs.insert((name, seed), click.auc.unwrap());
@@ -149,7 +154,12 @@ fn the_numbers_are_those_of_training_and_evaluating_by_hand() {
     for variant in &found.points[0].variants {
         let own = |seed| aucs[&(variant.name.as_str(), seed)];
         for run in &variant.runs {
-            assert_eq!(run.test.as_ref().unwrap()["click.auc"], Some(own(run.seed)), "{}", variant.name);
+            assert_eq!(
+                run.test.as_ref().unwrap()["click.auc"],
+                Some(own(run.seed)),
+                "{}",
+                variant.name
+            );
         }
         let test = variant.test.as_ref().unwrap();
         assert!((test.means["click.auc"].mean - (own(1) + own(2)) / 2.0).abs() < 1e-12);
@@ -178,8 +188,16 @@ fn a_simulated_shop_is_measured_by_its_truth() {
     let found = results(&design(&text), &options(&directory.path().join("out")));
     let keys: Vec<&str> = found.metrics.iter().map(|metric| metric.key.as_str()).collect();
     for key in [
-        "click.auc", "click.ne", "purchase.auc", "purchase_ctcvr.auc", "diversity.ce", "novelty.mse",
-        "click.gap_closed", "purchase_ctcvr.gap_closed", "purchase.auc_all", "purchase.gap_closed_all",
+        "click.auc",
+        "click.ne",
+        "purchase.auc",
+        "purchase_ctcvr.auc",
+        "diversity.ce",
+        "novelty.mse",
+        "click.gap_closed",
+        "purchase_ctcvr.gap_closed",
+        "purchase.auc_all",
+        "purchase.gap_closed_all",
     ] {
         assert!(keys.contains(&key), "no {key} in {keys:?}");
     }
@@ -231,7 +249,8 @@ fn a_directory_holds_one_experiment_and_its_test_split_is_looked_at_once() {
 fn a_training_that_fails_is_named() {
     let directory = tempfile::tempdir().unwrap();
     let text = SMALL.replace("set.model.kind = 'single_task'", "set.train.learning_rate = 1e30");
-    let error = experiment::run(&design(&text), &options(&directory.path().join("out")), &()).unwrap_err();
+    let error =
+        experiment::run(&design(&text), &options(&directory.path().join("out")), &()).unwrap_err();
     let said = error.to_string();
     assert!(said.contains("apart, seed 1") && said.contains("diverged"), "{said}");
 }
@@ -294,7 +313,12 @@ fn small_shop(directory: &Path) -> Config {
     };
     daogou::simulate::run(&world, directory, &mut |_| {}).unwrap();
     let mut config = Config::read(&directory.join("daogou.toml")).unwrap();
-    let sets = ["train.epochs=2", "model.embedding_dim=4", "model.request_units=[8]", "model.shared_units=[8]"];
+    let sets = [
+        "train.epochs=2",
+        "model.embedding_dim=4",
+        "model.request_units=[8]",
+        "model.shared_units=[8]",
+    ];
     config.set_all(sets).unwrap();
     config
 }
@@ -306,10 +330,15 @@ fn a_search_repeats_resumes_and_gives_a_configuration() {
     // One step size learns hardly anything; a lucky draw is far better.
     let mut slow = config.clone();
     slow.set_all(["train.learning_rate=1e-6", "train.table_learning_rate=1e-6"]).unwrap();
-    let space =
-        space(&["train.learning_rate=1e-3..1e-2:log", "train.table_learning_rate=1e-2..1e-1:log", "model.kind=mmoe|ple"]);
+    let space = space(&[
+        "train.learning_rate=1e-3..1e-2:log",
+        "train.table_learning_rate=1e-2..1e-1:log",
+        "model.kind=mmoe|ple",
+    ]);
     let (one, two) = (directory.path().join("one"), directory.path().join("two"));
-    let run = |options: &tune::Options| tune::tune(&slow, directory.path(), &space, options, &()).unwrap();
+    let run = |options: &tune::Options| {
+        tune::tune(&slow, directory.path(), &space, options, &()).unwrap()
+    };
     let found = run(&search(&one));
     assert!(found.chosen > 0 && found.score < found.before, "{found:?}");
     assert!(found.gain.unwrap().mean > 0.0 && found.fresh.unwrap().n == 2, "{found:?}");
@@ -327,7 +356,10 @@ fn a_search_repeats_resumes_and_gives_a_configuration() {
     fs::remove_dir_all(two.join("fresh")).unwrap();
     let again = run(&tune::Options { threads: 2, resume: true, ..search(&two) });
     assert!(again == found);
-    assert_eq!(fs::read(one.join("tuned.json")).unwrap(), fs::read(two.join("tuned.json")).unwrap());
+    assert_eq!(
+        fs::read(one.join("tuned.json")).unwrap(),
+        fs::read(two.join("tuned.json")).unwrap()
+    );
     let refused = tune::tune(&slow, directory.path(), &space, &search(&two), &()).unwrap_err();
     assert!(refused.to_string().contains("a search already"), "{refused}");
     let other = tune::Options { resume: true, seed: 4, ..search(&two) };
@@ -342,7 +374,8 @@ fn a_search_never_looks_at_the_test_split() {
     let header = "user_id,item_id,request,click\n";
     let row = |i: u32, click: u32| format!("u{},p{},{i},{click}\n", i * 7 % 20, i * 5 % 12);
     let rows = |test: fn(u32) -> u32| -> String {
-        let click = |i: u32| if i < 900 { u32::from((i * 7 % 20 + i * 5 % 12) % 3 == 0) } else { test(i) };
+        let click =
+            |i: u32| if i < 900 { u32::from((i * 7 % 20 + i * 5 % 12) % 3 == 0) } else { test(i) };
         header.to_string() + &(0..1000).map(|i| row(i, click(i))).collect::<String>()
     };
     let text = "[data]\nimpressions = ['log.csv']\nsplit = { method = 'row_order', train = 0.8, valid = 0.1, test = 0.1 }\n\

@@ -89,7 +89,10 @@ impl Tune {
             Format::Table => tune::text(&tuned),
             Format::Json => serde_json::to_string_pretty(&tuned)? + "\n",
         })?;
-        note(&format!("written: {0}/best.toml; next: daogou train {0}/best.toml", options.out.display()));
+        note(&format!(
+            "written: {0}/best.toml; next: daogou train {0}/best.toml",
+            options.out.display()
+        ));
         Ok(Outcome::Done)
     }
 }

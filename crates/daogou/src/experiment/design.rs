@@ -101,8 +101,10 @@ impl Design {
                 Self::on(spec, source)
             }
             (None, Some(_)) => Self::on(spec, Source::Simulated),
-            (None, None) => Err(refused("data", "expected `data` or a table `[simulate]`, got neither")
-                .with_hint("data = \"../runs/census/daogou.toml\"")),
+            (None, None) => {
+                Err(refused("data", "expected `data` or a table `[simulate]`, got neither")
+                    .with_hint("data = \"../runs/census/daogou.toml\""))
+            }
             (Some(_), Some(_)) => {
                 Err(refused("data", "give either `data` or `[simulate]`, not both"))
             }
@@ -113,7 +115,10 @@ impl Design {
     pub(super) fn on(spec: &Spec, source: Source) -> Result<Self> {
         let (axis, points) = points(spec)?;
         if spec.world_per_seed && spec.simulate.is_none() {
-            return Err(refused("world_per_seed", "only a simulated log can be made anew for each seed"));
+            return Err(refused(
+                "world_per_seed",
+                "only a simulated log can be made anew for each seed",
+            ));
         }
         let mut variants: Vec<Variant> = Vec::new();
         for variant in &spec.variants {
@@ -150,11 +155,14 @@ impl Design {
         };
         let configs = design.check_variants()?;
         design.baseline = match &spec.baseline {
-            Some(name) => design.variants.iter().position(|v| v.name == *name).ok_or_else(|| {
-                let names: Vec<&str> = design.variants.iter().map(|v| v.name.as_str()).collect();
-                let names = names.join(", ");
-                refused("baseline", format!("expected one of {names}, got `{name}`"))
-            })?,
+            Some(name) => {
+                design.variants.iter().position(|v| v.name == *name).ok_or_else(|| {
+                    let names: Vec<&str> =
+                        design.variants.iter().map(|v| v.name.as_str()).collect();
+                    let names = names.join(", ");
+                    refused("baseline", format!("expected one of {names}, got `{name}`"))
+                })?
+            }
             None => {
                 let single = configs.iter().position(|c| c.model.kind == ModelKind::SingleTask);
                 single.unwrap_or(0)
@@ -165,26 +173,27 @@ impl Design {
 
     /// The configuration of every variant. All of them must ask the same questions about the same rows.
     fn check_variants(&self) -> Result<Vec<Config>> {
-        let taken = |assignment: &String| {
-            let key = assignment.split('=').next().unwrap_or_default();
-            match key {
-                "train.seed" => Some((key, "seeds are given by `seeds`")),
-                "train.threads" => Some((key, "each run has one thread; `--threads` says how many run at once")),
-                "data.split.train_fraction" => Some((key, "fractions are given by `fractions`")),
-                "data.split.fraction_by" => Some((key, "use `fraction_by` at the top of the file")),
-                _ => None,
-            }
-        };
         let all = self.variants.iter().flat_map(|variant| &variant.set).chain(&self.shared);
-        if let Some((key, problem)) = all.into_iter().find_map(taken) {
+        for assignment in all {
+            let key = assignment.split('=').next().unwrap_or_default();
+            let problem = match key {
+                "train.seed" => "seeds are given by `seeds`",
+                "train.threads" => "each run has one thread; `--threads` says how many run at once",
+                "data.split.train_fraction" => "fractions are given by `fractions`",
+                "data.split.fraction_by" => "use `fraction_by` at the top of the file",
+                _ => continue,
+            };
             return Err(refused(format!("set.{key}"), problem));
         }
         let (shared, _) = self.base_config();
         let mut base = shared.clone();
         base.set_all(self.shared.iter().map(String::as_str)).map_err(|e| named(e, "set"))?;
         if base.data.split.valid <= 0.0 {
-            return Err(refused("data", "the log has no validation split, by which training stops")
-                .with_hint("set.data.split = { train = 0.8, valid = 0.1, test = 0.1 }"));
+            return Err(refused(
+                "data",
+                "the log has no validation split, by which training stops",
+            )
+            .with_hint("set.data.split = { train = 0.8, valid = 0.1, test = 0.1 }"));
         }
         self.variants
             .iter()
@@ -330,8 +339,11 @@ pub(crate) fn named(error: Error, place: &str) -> Error {
 /// Seeds as the file says them: a number of them, or a list.
 fn seeds(written: Option<&toml::Value>) -> Result<Vec<u64>> {
     let problem = |got: &toml::Value| {
-        refused("seeds", format!("expected a number of at least 1, or a list of different ones, got {got}"))
-            .with_hint("seeds = 5")
+        refused(
+            "seeds",
+            format!("expected a number of at least 1, or a list of different ones, got {got}"),
+        )
+        .with_hint("seeds = 5")
     };
     let list: Vec<u64> = match written {
         None => (1..=SEEDS).collect(),
@@ -413,12 +425,15 @@ fn shops(table: &toml::Table) -> Result<(Option<String>, Vec<(f64, simulate::Opt
         // A whole number is a number.
         let defaults = toml::Table::try_from(simulate::Options::default()).expect("plain data");
         for (key, value) in &mut all {
-            if let (Some(true), Some(whole)) = (defaults.get(key).map(toml::Value::is_float), value.as_integer()) {
+            if let (Some(true), Some(whole)) =
+                (defaults.get(key).map(toml::Value::is_float), value.as_integer())
+            {
                 *value = toml::Value::Float(whole as f64);
             }
         }
-        let options: simulate::Options =
-            all.try_into().map_err(|e: toml::de::Error| refused("simulate", e.message().to_string()))?;
+        let options: simulate::Options = all
+            .try_into()
+            .map_err(|e: toml::de::Error| refused("simulate", e.message().to_string()))?;
         options.check()?;
         Ok(options)
     };
@@ -436,12 +451,18 @@ fn shops(table: &toml::Table) -> Result<(Option<String>, Vec<(f64, simulate::Opt
                 table.insert(dial.clone(), value.clone());
                 let x = number(value).filter(|x| shops.iter().all(|(other, _)| other != x));
                 let x = x.ok_or_else(|| {
-                    refused(format!("simulate.{dial}"), format!("expected different numbers, got {value}"))
+                    refused(
+                        format!("simulate.{dial}"),
+                        format!("expected different numbers, got {value}"),
+                    )
                 })?;
                 shops.push((x, of(table)?));
             }
             if shops.is_empty() {
-                return Err(refused(format!("simulate.{dial}"), "expected at least one value, got none"));
+                return Err(refused(
+                    format!("simulate.{dial}"),
+                    "expected at least one value, got none",
+                ));
             }
             Ok((Some(dial.clone()), shops))
         }
@@ -510,7 +531,8 @@ mod tests {
 
     #[test]
     fn a_dial_of_the_simulation_is_an_axis() {
-        let text = format!("{HEAD}{}", TWO.replace("requests = 100", "relatedness = [0, 0.5, 1.0]"));
+        let text =
+            format!("{HEAD}{}", TWO.replace("requests = 100", "relatedness = [0, 0.5, 1.0]"));
         let design = design(&text).unwrap();
         assert_eq!(design.axis.as_deref(), Some("relatedness"));
         let places: Vec<_> = design.points.iter().map(|p| (p.x, p.folder.as_str())).collect();
@@ -541,10 +563,26 @@ mod tests {
             assert!(parts.iter().all(|part| text.contains(part)), "{top}: {text}");
         }
         for (from, to, parts) in [
-            ("set.model.kind = 'mmoe'", "set.model.knd = 'mmoe'", ["`variant.mmoe.set.model.knd`", "kind"]),
-            ("set.model.kind = 'mmoe'", "set.model.experts = 0", ["variant.mmoe.set", "model.experts"]),
-            ("set.model.kind = 'mmoe'", "set.data.split.seed = 2", ["variant.mmoe.set", "which rows"]),
-            ("set.model.kind = 'mmoe'", "set.task.click.label = 'purchase'", ["variant.mmoe.set", "ask"]),
+            (
+                "set.model.kind = 'mmoe'",
+                "set.model.knd = 'mmoe'",
+                ["`variant.mmoe.set.model.knd`", "kind"],
+            ),
+            (
+                "set.model.kind = 'mmoe'",
+                "set.model.experts = 0",
+                ["variant.mmoe.set", "model.experts"],
+            ),
+            (
+                "set.model.kind = 'mmoe'",
+                "set.data.split.seed = 2",
+                ["variant.mmoe.set", "which rows"],
+            ),
+            (
+                "set.model.kind = 'mmoe'",
+                "set.task.click.label = 'purchase'",
+                ["variant.mmoe.set", "ask"],
+            ),
             ("set.model.kind = 'mmoe'", "set.train.seed = 2", ["`set.train.seed`", "`seeds`"]),
             ("'alone'", "'mmoe'", ["`variant.name`", "two variants are called `mmoe`"]),
             ("'alone'", "'../x'", ["`variant.name`", "`../x`"]),
@@ -552,7 +590,11 @@ mod tests {
             ("requests = 100", "items = 3", ["items", "at least 12"]),
             ("requests = 100", "mood_sd = [0.0, 0.0]", ["`simulate.mood_sd`", "different"]),
             ("requests = 100", "mood_sd = []", ["`simulate.mood_sd`", "at least one"]),
-            ("requests = 100", "mood_sd = [0.0]\nrelatedness = [0.0]", ["simulate.", "two experiments"]),
+            (
+                "requests = 100",
+                "mood_sd = [0.0]\nrelatedness = [0.0]",
+                ["simulate.", "two experiments"],
+            ),
             ("[simulate]\nrequests = 100", "", ["`data`", "neither"]),
         ] {
             let text = with("", &TWO.replacen(from, to, 1));
@@ -566,7 +608,8 @@ mod tests {
         assert!(missing.contains("nowhere"), "{missing}");
         let no_shop = with("world_per_seed = true\ndata = 'x.toml'", "");
         assert!(no_shop.contains("x.toml") || no_shop.contains("world_per_seed"), "{no_shop}");
-        let lists = with("fractions = [1.0, 0.5]", &TWO.replace("requests = 100", "mood_sd = [0.0, 1.0]"));
+        let lists =
+            with("fractions = [1.0, 0.5]", &TWO.replace("requests = 100", "mood_sd = [0.0, 1.0]"));
         assert!(lists.contains("simulate.mood_sd") && lists.contains("fractions"), "{lists}");
     }
 }

@@ -244,7 +244,8 @@ impl Work<'_> {
             // The table of truths gets its name last of all files.
             let there = directory.join("oracle.parquet").exists();
             let same = there
-                && Replay::open(&directory)?.is_some_and(|found| found.world().options() == options);
+                && Replay::open(&directory)?
+                    .is_some_and(|found| found.world().options() == options);
             if !same {
                 self.watch.see(&Event::Simulating { world: name });
                 simulate::run(options, &directory, &mut |_| {})?;

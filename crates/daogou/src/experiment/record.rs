@@ -77,8 +77,11 @@ impl Folder {
     /// Where it holds an experiment and `resume` is not asked for, or another one whose test split was measured, or
     /// something else.
     pub(super) fn open(root: &Path, design: &Design, resume: bool) -> Result<Self> {
-        let all: Vec<String> =
-            design.runs().into_iter().map(|id| path_of(design, id) + &design.identity(id)).collect();
+        let all: Vec<String> = design
+            .runs()
+            .into_iter()
+            .map(|id| path_of(design, id) + &design.identity(id))
+            .collect();
         let identity = format!("{:016x}", daogou_nn::rng::hash(&all.join("\n")));
         let stamp = Stamp { title: design.title.clone(), identity, tested: false };
         let path = root.join(STAMP);
@@ -163,7 +166,12 @@ impl Folder {
         Ok(found)
     }
 
-    pub(super) fn keep_trained(&self, design: &Design, id: RunId, record: &TrainedRecord) -> Result<()> {
+    pub(super) fn keep_trained(
+        &self,
+        design: &Design,
+        id: RunId,
+        record: &TrainedRecord,
+    ) -> Result<()> {
         write(&self.beside(design, id, ".json"), record)
     }
 
@@ -181,11 +189,12 @@ fn path_of(design: &Design, id: RunId) -> String {
 /// That a record is of the run that it is to be used for.
 fn check(path: &Path, identity: Option<&String>, design: &Design, id: RunId) -> Result<()> {
     match identity {
-        Some(found) if *found != design.identity(id) => Err(Error::file(
-            path,
-            "is of another configuration or another version of the program",
-        )
-        .with_hint("--out names another directory; or delete this file and the run beside it")),
+        Some(found) if *found != design.identity(id) => {
+            Err(Error::file(path, "is of another configuration or another version of the program")
+                .with_hint(
+                    "--out names another directory; or delete this file and the run beside it",
+                ))
+        }
         _ => Ok(()),
     }
 }

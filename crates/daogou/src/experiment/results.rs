@@ -142,7 +142,8 @@ pub(super) fn gather(design: &Design, folder: &Folder) -> Result<(Results, Costs
     let mut fingerprints: BTreeMap<String, String> = BTreeMap::new();
     for id in design.runs() {
         let record = folder.trained(design, id)?.ok_or_else(|| {
-            Error::file(folder.run(design, id), "its record has gone").with_hint("--resume trains it again")
+            Error::file(folder.run(design, id), "its record has gone")
+                .with_hint("--resume trains it again")
         })?;
         let world = design.options(id).map(|options| options.seed);
         let log = format!("{} {} {world:?}", id.point, reading(&design.config(id)));
@@ -252,7 +253,8 @@ mod tests {
     #[test]
     fn means_and_paired_differences_are_those_by_hand() {
         let own = [0.70, 0.73, 0.71].map(|auc| measures(&[("auc", Some(auc)), ("mse", None)]));
-        let base = [0.69, 0.70, 0.70].map(|auc| measures(&[("auc", Some(auc)), ("mse", Some(1.0))]));
+        let base =
+            [0.69, 0.70, 0.70].map(|auc| measures(&[("auc", Some(auc)), ("mse", Some(1.0))]));
         let (own, base): (Vec<_>, Vec<_>) = (own.iter().collect(), base.iter().collect());
         let summary = Summary::of(&own, Some(&base));
         let by_hand = |values: [f64; 3]| {

@@ -144,7 +144,8 @@ pub fn markdown(results: &Results, costs: &Costs) -> String {
     );
     for (point, seconds) in results.points.iter().zip(&costs.seconds) {
         for variant in &point.variants {
-            let at = if results.axis.is_some() { format!(" {} |", point.label) } else { String::new() };
+            let at =
+                if results.axis.is_some() { format!(" {} |", point.label) } else { String::new() };
             let _ = writeln!(
                 out,
                 "|{at} `{}` | {} | {:.1} | {:.1} | {} |",
@@ -299,8 +300,8 @@ pub(super) mod tests {
 
     /// Two variants at one point, or at several.
     pub(in super::super) fn made_up(points: usize) -> (Results, Costs) {
-        let variant = |name: &str, auc: f64, valid: f64, differences: &[(&str, f64, f64)]| {
-            VariantResult {
+        let variant =
+            |name: &str, auc: f64, valid: f64, differences: &[(&str, f64, f64)]| VariantResult {
                 name: name.into(),
                 set: vec![format!("model.kind=\"{name}\"")],
                 parameters: 123_456,
@@ -312,15 +313,19 @@ pub(super) mod tests {
                     differences,
                 )),
                 runs: vec![RunResult { seed: 1, valid: BTreeMap::new(), test: None }],
-            }
-        };
+            };
         let point = |i: usize| PointResult {
             label: format!("relatedness {i}"),
             x: (points > 1).then_some(i as f64),
             train_impressions: 1000.0,
             variants: vec![
                 variant("single_task", 0.7, 0.71, &[]),
-                variant("mmoe", 0.705, 0.709, &[("click.auc", 0.005, 0.001), ("mix.ce", -0.00001, 0.2)]),
+                variant(
+                    "mmoe",
+                    0.705,
+                    0.709,
+                    &[("click.auc", 0.005, 0.001), ("mix.ce", -0.00001, 0.2)],
+                ),
             ],
         };
         let results = Results {
@@ -343,8 +348,11 @@ pub(super) mod tests {
         };
         let names = ["single_task", "mmoe"];
         let seconds = names.map(|name| (name.to_string(), mean(12.34, 0.5))).into();
-        let costs =
-            Costs { side_by_side: 2, peak_bytes: Some(512_000_000), seconds: vec![seconds; points] };
+        let costs = Costs {
+            side_by_side: 2,
+            peak_bytes: Some(512_000_000),
+            seconds: vec![seconds; points],
+        };
         (results, costs)
     }
 
@@ -385,7 +393,12 @@ pub(super) mod tests {
     fn a_terminal_has_80_columns() {
         let (mut results, costs) = made_up(2);
         results.points[0].variants[0].name = "a_name_that_is_much_too_long_for_a_column".into();
-        results.points[1].variants[1].test.as_mut().unwrap().means.insert("mix.ce".into(), mean(-10.5, 10.5));
+        results.points[1].variants[1]
+            .test
+            .as_mut()
+            .unwrap()
+            .means
+            .insert("mix.ce".into(), mean(-10.5, 10.5));
         let text = text(&results, &costs);
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
         assert!(text.contains("+0.0050 ±0.0010") && text.contains("CTR AUC ↑"), "{text}");

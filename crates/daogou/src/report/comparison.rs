@@ -58,7 +58,10 @@ pub(crate) fn curves(
         Curve {
             name: series.name.clone(),
             points: points.iter().map(|(x, own)| (*x, own.mean)).collect(),
-            whiskers: points.iter().map(|(_, own)| own.interval().unwrap_or([own.mean; 2])).collect(),
+            whiskers: points
+                .iter()
+                .map(|(_, own)| own.interval().unwrap_or([own.mean; 2]))
+                .collect(),
             key: Key { ink: Ink::Series(index), line, mark: true },
         }
     };

@@ -29,7 +29,8 @@ pub(super) fn survivors(scored: &[(usize, Option<f64>)], keep: usize) -> Vec<usi
         let score = |own: &(usize, Option<f64>)| own.1.unwrap_or(f64::INFINITY);
         (a.0 != 0).cmp(&(b.0 != 0)).then(score(a).total_cmp(&score(b))).then(a.0.cmp(&b.0))
     });
-    let mut kept: Vec<usize> = order.into_iter().take(keep.max(1)).map(|(trial, _)| trial).collect();
+    let mut kept: Vec<usize> =
+        order.into_iter().take(keep.max(1)).map(|(trial, _)| trial).collect();
     kept.sort_unstable();
     kept
 }
@@ -49,8 +50,14 @@ mod tests {
 
     #[test]
     fn the_best_stay_and_the_configuration_as_it_is() {
-        let scored =
-            [(0, Some(0.9)), (1, Some(0.5)), (2, None), (3, Some(0.4)), (4, Some(0.5)), (5, Some(0.6))];
+        let scored = [
+            (0, Some(0.9)),
+            (1, Some(0.5)),
+            (2, None),
+            (3, Some(0.4)),
+            (4, Some(0.5)),
+            (5, Some(0.6)),
+        ];
         assert_eq!(survivors(&scored, 3), [0, 1, 3]);
         assert_eq!(survivors(&scored, 4), [0, 1, 3, 4]);
         assert_eq!(survivors(&scored, 6).len(), 6);

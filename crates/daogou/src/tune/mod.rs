@@ -26,8 +26,7 @@ use serde::{Deserialize, Serialize};
 use crate::artifact::write_atomic;
 use crate::data::Dataset;
 use crate::experiment::{
-    Shared, UntilHalt, measure, metrics, named, read, reading, same_questions, side_by_side,
-    write,
+    Shared, UntilHalt, measure, metrics, named, read, reading, same_questions, side_by_side, write,
 };
 use crate::metrics::StudentMean;
 use crate::run::TrainedRun;
@@ -195,8 +194,10 @@ pub fn tune(
     let best = costs.iter().filter_map(|&(trial, cost)| Some((cost?, trial)));
     let chosen = best.min_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
     let (Some((_, chosen)), Some(before)) = (chosen, score_of(0)) else {
-        return Err(Error::data("the configuration as it is diverges, so there is nothing to compare with")
-            .with_hint("lower `train.learning_rate` in it"));
+        return Err(Error::data(
+            "the configuration as it is diverges, so there is nothing to compare with",
+        )
+        .with_hint("lower `train.learning_rate` in it"));
     };
     let fresh = |trial: usize| -> Result<Vec<f64>> {
         let piece = |n: usize| {
@@ -216,7 +217,8 @@ pub fn tune(
     let again = fresh(chosen)?;
     let base_again = if chosen == 0 { again.clone() } else { fresh(0)? };
     let sign = if higher_is_better { 1.0 } else { -1.0 };
-    let gains: Vec<f64> = again.iter().zip(&base_again).map(|(own, base)| sign * (own - base)).collect();
+    let gains: Vec<f64> =
+        again.iter().zip(&base_again).map(|(own, base)| sign * (own - base)).collect();
     let tuned = Tuned {
         metric: options.metric.clone(),
         higher_is_better,
@@ -264,8 +266,11 @@ fn check(config: &Config, space: &Space, options: &Options) -> Result<bool> {
         }
     }
     if config.data.split.valid <= 0.0 {
-        return Err(Error::config("data.split.valid", "a search needs a validation split, and its share is 0")
-            .with_hint("--set data.split.train=0.8 --set data.split.valid=0.1"));
+        return Err(Error::config(
+            "data.split.valid",
+            "a search needs a validation split, and its share is 0",
+        )
+        .with_hint("--set data.split.train=0.8 --set data.split.valid=0.1"));
     }
     let known = metrics(config, false);
     if options.metric == LOSS {
@@ -285,9 +290,13 @@ fn drawn(config: &Config, set: &[String], options: &Options) -> Result<Config> {
     own.set_all(set.iter().map(String::as_str)).map_err(|error| named(error, "space"))?;
     own.train.threads = 1;
     if !same_questions(&own, config) {
-        return Err(Error::config("space", "a trial may not change what tasks ask, or of which rows"));
+        return Err(Error::config(
+            "space",
+            "a trial may not change what tasks ask, or of which rows",
+        ));
     }
-    let objectives = |config: &Config| -> Vec<_> { config.tasks.iter().map(|t| t.objective()).collect() };
+    let objectives =
+        |config: &Config| -> Vec<_> { config.tasks.iter().map(|t| t.objective()).collect() };
     if options.metric == LOSS && objectives(&own) != objectives(config) {
         return Err(Error::config("space", "losses of different objectives cannot be compared")
             .with_hint("--metric purchase_ctcvr.auc"));
@@ -308,10 +317,11 @@ fn open(config: &Config, sets: &[Vec<String>], options: &Options) -> Result<()> 
     match read::<Stamp>(&path)? {
         Some(_) if !options.resume => Err(Error::file(&options.out, "holds a search already")
             .with_hint("--resume goes on with it; --out names another directory")),
-        Some(before) if before != stamp => {
-            Err(Error::file(&options.out, "holds a search with another configuration, space or options")
-                .with_hint("--out names another directory"))
-        }
+        Some(before) if before != stamp => Err(Error::file(
+            &options.out,
+            "holds a search with another configuration, space or options",
+        )
+        .with_hint("--out names another directory")),
         Some(_) => Ok(()),
         None => {
             let out = &options.out;
@@ -359,8 +369,11 @@ impl Search<'_> {
             let record = self.kept(piece, &path(piece))?.expect("each piece was trained");
             let read = fingerprints.entry(reading(&piece.config));
             if *read.or_insert_with(|| record.fingerprint.clone()) != record.fingerprint {
-                return Err(Error::file(path(piece), "was trained on other rows: the log has changed since")
-                    .with_hint("--out names another directory, to begin anew"));
+                return Err(Error::file(
+                    path(piece),
+                    "was trained on other rows: the log has changed since",
+                )
+                .with_hint("--out names another directory, to begin anew"));
             }
             scores.push(record.score);
         }
@@ -376,13 +389,19 @@ impl Search<'_> {
     fn kept(&self, piece: &Piece, path: &Path) -> Result<Option<PieceRecord>> {
         match read::<PieceRecord>(path)? {
             Some(record) if record.identity != self.identity(piece) => {
-                Err(Error::file(path, "is of another configuration").with_hint("delete it to train it again"))
+                Err(Error::file(path, "is of another configuration")
+                    .with_hint("delete it to train it again"))
             }
             other => Ok(other),
         }
     }
 
-    fn train(&self, piece: &Piece, data: &Dataset, until: &mut UntilHalt<'_>) -> Result<PieceRecord> {
+    fn train(
+        &self,
+        piece: &Piece,
+        data: &Dataset,
+        until: &mut UntilHalt<'_>,
+    ) -> Result<PieceRecord> {
         let start = Instant::now();
         let outcome = train::train(&piece.config, data, &train::Options::default(), until);
         let seconds = start.elapsed().as_secs_f64();

@@ -73,7 +73,8 @@ impl Space {
                     self.insert(key, values)?;
                 }
                 other => {
-                    let problem = format!("expected a range such as \"0.1..0.5\" or a list, got {other}");
+                    let problem =
+                        format!("expected a range such as \"0.1..0.5\" or a list, got {other}");
                     return Err(Error::config(key, problem));
                 }
             }
@@ -134,7 +135,9 @@ impl Space {
                     let value = between(*low as f64, *high as f64 + 1.0, true, rng.uniform());
                     (value as i64).clamp(*low, *high).to_string()
                 }
-                Values::Choice(choices) => choices[rng.below(choices.len() as u64) as usize].clone(),
+                Values::Choice(choices) => {
+                    choices[rng.below(choices.len() as u64) as usize].clone()
+                }
             };
             format!("{}={value}", dimension.key)
         };
@@ -150,7 +153,9 @@ fn between(low: f64, high: f64, log: bool, share: f64) -> f64 {
 fn values(key: &str, written: &str) -> Result<Values> {
     let Some((low, rest)) = written.split_once("..") else {
         if written.contains('|') {
-            return Ok(Values::Choice(written.split('|').map(|value| value.trim().into()).collect()));
+            return Ok(Values::Choice(
+                written.split('|').map(|value| value.trim().into()).collect(),
+            ));
         }
         return Err(Error::config(key, format!("expected `low..high` or `a|b`, got `{written}`")));
     };
@@ -162,9 +167,8 @@ fn values(key: &str, written: &str) -> Result<Values> {
             return Err(Error::config(key, format!("after `:` expected `log`, got `{other}`")));
         }
     };
-    let refuse = |expected: &str| {
-        Err(Error::config(key, format!("expected {expected}, got `{written}`")))
-    };
+    let refuse =
+        |expected: &str| Err(Error::config(key, format!("expected {expected}, got `{written}`")));
     let (low, high) = (low.trim(), high.trim());
     if let (Ok(low), Ok(high)) = (low.parse::<i64>(), high.parse::<i64>()) {
         return match (low < high, log && low < 1) {
@@ -174,11 +178,13 @@ fn values(key: &str, written: &str) -> Result<Values> {
         };
     }
     match (low.parse::<f64>(), high.parse::<f64>()) {
-        (Ok(low), Ok(high)) if low.is_finite() && high.is_finite() => match (low < high, log && low <= 0.0) {
-            (false, _) => refuse("a lower end below the upper one"),
-            (_, true) => refuse("ends above 0 for `:log`"),
-            _ => Ok(Values::Real { low, high, log }),
-        },
+        (Ok(low), Ok(high)) if low.is_finite() && high.is_finite() => {
+            match (low < high, log && low <= 0.0) {
+                (false, _) => refuse("a lower end below the upper one"),
+                (_, true) => refuse("ends above 0 for `:log`"),
+                _ => Ok(Values::Real { low, high, log }),
+            }
+        }
         _ => refuse("two numbers"),
     }
 }
@@ -195,7 +201,8 @@ mod tests {
 
     #[test]
     fn draws_stay_inside_repeat_and_follow_the_scale() {
-        let space = space(&["a=1e-4..1e-2:log", "b=0.25..0.75", "c=2..4", "d=1..1000:log", "e=x|[1, 2]"]);
+        let space =
+            space(&["a=1e-4..1e-2:log", "b=0.25..0.75", "c=2..4", "d=1..1000:log", "e=x|[1, 2]"]);
         let n = 4_000;
         let (mut low_half, mut whole, mut small, mut first) = (0, [0; 3], 0, 0);
         for trial in 0..n {
@@ -203,7 +210,10 @@ mod tests {
             assert_eq!(draw, space.draw(7, trial));
             let value = |i: usize| draw[i].split_once('=').unwrap().1;
             let number = |i: usize| value(i).parse::<f64>().unwrap();
-            assert!((1e-4..=1e-2).contains(&number(0)) && (0.25..=0.75).contains(&number(1)), "{draw:?}");
+            assert!(
+                (1e-4..=1e-2).contains(&number(0)) && (0.25..=0.75).contains(&number(1)),
+                "{draw:?}"
+            );
             low_half += usize::from(number(0) < 1e-3);
             whole[value(2).parse::<usize>().unwrap() - 2] += 1;
             let d: i64 = value(3).parse().unwrap();
@@ -224,8 +234,11 @@ mod tests {
     fn a_file_says_the_same_as_flags() {
         let text = "train.learning_rate = '1e-4..1e-2:log'\n[model]\nexperts = '2..8'\nkind = ['mmoe', 'ple']\n";
         let file = Space::parse(text, Path::new("space.toml")).unwrap();
-        let flags =
-            space(&["train.learning_rate=1e-4..1e-2:log", "model.experts=2..8", "model.kind=\"mmoe\"|\"ple\""]);
+        let flags = space(&[
+            "train.learning_rate=1e-4..1e-2:log",
+            "model.experts=2..8",
+            "model.kind=\"mmoe\"|\"ple\"",
+        ]);
         assert_eq!(file.draw(1, 5), flags.draw(1, 5));
         assert_eq!(file.keys().collect::<Vec<_>>(), flags.keys().collect::<Vec<_>>());
     }

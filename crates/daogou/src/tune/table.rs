@@ -8,7 +8,11 @@ use super::Tuned;
 pub fn text(tuned: &Tuned) -> String {
     let better = if tuned.higher_is_better { "higher is better" } else { "lower is better" };
     let mut out = format!("search by {} on validation ({better})\n\n", tuned.metric);
-    let _ = writeln!(out, "{:<6}{:>20}{:>9}{:>12}{:>12}{:>12}", "rung", "training requests", "trials", "best", "median", "as it was");
+    let _ = writeln!(
+        out,
+        "{:<6}{:>20}{:>9}{:>12}{:>12}{:>12}",
+        "rung", "training requests", "trials", "best", "median", "as it was"
+    );
     for (index, rung) in tuned.rungs.iter().enumerate() {
         let mut scores: Vec<f64> = rung.trials.iter().filter_map(|own| own.1).collect();
         scores.sort_by(f64::total_cmp);
@@ -31,15 +35,27 @@ pub fn text(tuned: &Tuned) -> String {
     let trials = tuned.rungs.first().map_or(0, |rung| rung.trials.len());
     let last = tuned.rungs.last().map_or(0, |rung| rung.trials.len());
     if tuned.chosen == 0 {
-        let _ = writeln!(out, "\nNone of {} others was better than the configuration as it is.", trials - 1);
+        let _ = writeln!(
+            out,
+            "\nNone of {} others was better than the configuration as it is.",
+            trials - 1
+        );
         return out;
     }
     let _ = writeln!(out, "\nchosen: trial {} of {trials}", tuned.chosen);
     for assignment in &tuned.set {
         let _ = writeln!(out, "  --set '{assignment}'");
     }
-    let _ = writeln!(out, "\nIts score when chosen: {:.4}, best of {last} trained on everything,", tuned.score);
-    let _ = writeln!(out, "which were the best of {trials}. As it was, same seed: {:.4}.", tuned.before);
+    let _ = writeln!(
+        out,
+        "\nIts score when chosen: {:.4}, best of {last} trained on everything,",
+        tuned.score
+    );
+    let _ = writeln!(
+        out,
+        "which were the best of {trials}. As it was, same seed: {:.4}.",
+        tuned.before
+    );
     let margin = |m: Option<f64>| m.map_or_else(String::new, |m| format!(" ± {m:.4}"));
     if let (Some(fresh), Some(gain)) = (&tuned.fresh, &tuned.gain) {
         let sign = if tuned.higher_is_better { 1.0 } else { -1.0 };
@@ -51,7 +67,12 @@ pub fn text(tuned: &Tuned) -> String {
             margin(fresh.margin),
             sign * (tuned.score - fresh.mean)
         );
-        let _ = writeln!(out, "Gain over the configuration as it was, same seeds: {:+.4}{}.", gain.mean, margin(gain.margin));
+        let _ = writeln!(
+            out,
+            "Gain over the configuration as it was, same seeds: {:+.4}{}.",
+            gain.mean,
+            margin(gain.margin)
+        );
     }
     let _ = writeln!(
         out,
@@ -74,7 +95,10 @@ mod tests {
             metric: "click.auc".into(),
             higher_is_better: true,
             rungs: vec![
-                RungResult { fraction: 1.0 / 3.0, trials: vec![(0, Some(0.6)), (1, None), (2, Some(0.65))] },
+                RungResult {
+                    fraction: 1.0 / 3.0,
+                    trials: vec![(0, Some(0.6)), (1, None), (2, Some(0.65))],
+                },
                 RungResult { fraction: 1.0, trials: vec![(0, Some(0.7)), (2, Some(0.71))] },
             ],
             chosen,
