@@ -101,7 +101,7 @@ mod tests {
         );
         for (name, svg) in charts(&made_up(3).0).unwrap() {
             assert!(svg.starts_with("<svg") && svg.contains("<style>"), "{name}: {svg}");
-            assert_eq!(svg.contains("single_task</text>"), name.starts_with("curve"), "{name}");
+            assert_eq!(svg.contains("single_task\n"), name.starts_with("curve"), "{name}");
         }
     }
 }

@@ -234,10 +234,11 @@ mod tests {
     fn a_file_says_the_same_as_flags() {
         let text = "train.learning_rate = '1e-4..1e-2:log'\n[model]\nexperts = '2..8'\nkind = ['mmoe', 'ple']\n";
         let file = Space::parse(text, Path::new("space.toml")).unwrap();
+        // TOML has its keys by name.
         let flags = space(&[
-            "train.learning_rate=1e-4..1e-2:log",
             "model.experts=2..8",
             "model.kind=\"mmoe\"|\"ple\"",
+            "train.learning_rate=1e-4..1e-2:log",
         ]);
         assert_eq!(file.draw(1, 5), flags.draw(1, 5));
         assert_eq!(file.keys().collect::<Vec<_>>(), flags.keys().collect::<Vec<_>>());

@@ -61,7 +61,7 @@ pub fn text(tuned: &Tuned) -> String {
         let sign = if tuned.higher_is_better { 1.0 } else { -1.0 };
         let _ = writeln!(
             out,
-            "Under {} fresh seeds: {:.4}{}; choosing by a lucky seed was worth {:+.4}.",
+            "Under {} fresh seeds: {:.4}{}.\nChoosing by a lucky seed was worth {:+.4}.",
             fresh.n,
             fresh.mean,
             margin(fresh.margin),
@@ -117,7 +117,8 @@ mod tests {
         for part in [
             "--set 'train.learning_rate=1.234e-3'",
             "trial 2 of 3",
-            "Under 3 fresh seeds: 0.7080 ± 0.0010; choosing by a lucky seed was worth +0.0020.",
+            "Under 3 fresh seeds: 0.7080 ± 0.0010.",
+            "Choosing by a lucky seed was worth +0.0020.",
             "same seeds: +0.0060 ± 0.0010",
             "best of 2 trained on everything",
         ] {
