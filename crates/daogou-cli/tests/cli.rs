@@ -139,6 +139,8 @@ fn defaults_and_schema_are_readable_by_programs() {
         "init",
         "validate",
         "train",
+        "tune",
+        "experiment",
         "eval",
         "evaluate-policy",
         "predict",

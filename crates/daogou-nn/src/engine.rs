@@ -177,6 +177,19 @@ impl<T: Real> Engine<T> {
         (&self.model, &self.parameters, &mut self.team)
     }
 
+    /// Bytes it holds between steps: values, optimiser state, gradients, and the activations of every thread, which have
+    /// their full size once the largest batch was seen.
+    pub fn bytes(&self) -> usize {
+        let state = self.state().map(|(_, values)| values.len()).sum::<usize>();
+        let gradients: usize = self.shard_grads.iter().map(Vec::len).sum();
+        let working: usize =
+            self.workers.iter().map(|w| w.workspace.values_held() + w.rows.values_held()).sum();
+        let values =
+            self.parameters.values_held() + state + gradients + self.table_grads.len() + working;
+        let slots: usize = self.slots.iter().map(Slots::bytes).sum();
+        values * size_of::<T>() + slots
+    }
+
     /// Losses of the last step, one per loss of the graph.
     pub fn losses(&self) -> &[LossSum] {
         &self.losses

@@ -54,6 +54,12 @@ impl<T: Real> Parameters<T> {
         self.derive(&mut Team::new(1));
     }
 
+    /// Numbers it holds: parameters, and what is computed from them.
+    pub(crate) fn values_held(&self) -> usize {
+        let tables: usize = self.tables.iter().map(|table| table.values.len()).sum();
+        self.dense.len() + tables + self.derived.len()
+    }
+
     pub(crate) fn derived(&self) -> &[T] {
         &self.derived
     }

@@ -29,6 +29,12 @@ impl<T: Real> Workspace<T> {
         }
     }
 
+    /// Numbers it has room for.
+    pub(crate) fn values_held(&self) -> usize {
+        let all = [&self.values, &self.grads, &self.scratch];
+        all.into_iter().flatten().map(Vec::len).sum::<usize>() + self.loss_row.len()
+    }
+
     /// Makes room for a micro-batch; gradients only when training.
     pub(crate) fn reserve(&mut self, model: &Model<T>, micro: &Micro<T>, train: bool) {
         self.rows.copy_from_slice(&micro.rows);

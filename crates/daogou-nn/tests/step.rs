@@ -147,6 +147,26 @@ fn any_number_of_threads_gives_the_same_bits() {
 }
 
 #[test]
+fn what_an_engine_holds_is_counted() {
+    let mut engine = Engine::new(network(), &EngineConfig::default());
+    let before = engine.bytes();
+    let mut batch = Batch::new(engine.model(), 3);
+    fill(&mut batch, &mut Rng::new(9, 1));
+    engine.step(&mut batch, &size(1)).unwrap();
+    let after = engine.bytes();
+    let tables: u64 = USERS * 16 + ITEMS * 8;
+    let dense = engine.parameters().dense().len() as u64;
+    let state: u64 = engine.state().map(|(_, values)| values.len() as u64).sum();
+    // Values and the state of both optimisers; gradients of eight shards; a slot per row.
+    let least = 4 * (tables + dense + state + 8 * dense + USERS + ITEMS);
+    assert!(before as u64 >= least, "{before}, expected at least {least}");
+    assert!(before as u64 <= least + 4 * (3 * dense + 2 * tables), "{before}, {least}");
+    assert!(after > before, "activations");
+    engine.step(&mut batch, &size(2)).unwrap();
+    assert_eq!(engine.bytes(), after, "what has its full size stays");
+}
+
+#[test]
 fn a_step_allocates_nothing() {
     let config = EngineConfig { threads: 2, clip_norm: 1.0, ..EngineConfig::default() };
     let mut engine = Engine::new(network(), &config);

@@ -9,6 +9,7 @@ pub mod continuation;
 pub mod data;
 pub mod error;
 pub mod evaluate;
+pub mod experiment;
 pub mod filter;
 pub mod floors;
 pub mod guide;
@@ -32,6 +33,7 @@ pub mod score;
 pub mod simulate;
 pub mod stock;
 pub mod train;
+pub mod tune;
 pub mod validate;
 
 pub use civil::{instant, rfc3339};

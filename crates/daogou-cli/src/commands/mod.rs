@@ -5,6 +5,7 @@ mod crowd;
 mod demo;
 mod eval;
 mod evaluate_policy;
+mod experiment;
 mod export;
 mod export_events;
 mod import;
@@ -21,6 +22,7 @@ mod schema;
 mod serve;
 mod simulate;
 mod train;
+mod tune;
 mod validate;
 
 use clap::{Subcommand, ValueEnum};
@@ -49,6 +51,8 @@ pub(crate) enum Command {
     Init(init::Init),
     Validate(validate::Validate),
     Train(train::Train),
+    Tune(tune::Tune),
+    Experiment(experiment::Experiment),
     Eval(eval::Eval),
     EvaluatePolicy(evaluate_policy::EvaluatePolicy),
     Predict(predict::Predict),
@@ -75,6 +79,8 @@ impl Command {
             Self::Init(command) => command.run(),
             Self::Validate(command) => command.run(),
             Self::Train(command) => command.run(),
+            Self::Tune(command) => command.run(),
+            Self::Experiment(command) => command.run(),
             Self::Eval(command) => command.run(),
             Self::EvaluatePolicy(command) => command.run(),
             Self::Predict(command) => command.run(),

@@ -26,6 +26,16 @@ pub(crate) struct Simulate {
     /// Seed; the same seed writes the same bytes
     #[arg(long)]
     seed: Option<u64>,
+    /// How much of the taste for brands and specifications is common to clicking and buying: 1 all, 0 nothing
+    #[arg(long, value_name = "SHARE")]
+    relatedness: Option<f64>,
+    /// Standard deviation of a hidden mood that moves clicks and purchases alike. Above 0, purchases are missing not at random:
+    /// who clicks is in a better mood than the log can say
+    #[arg(long, value_name = "SD")]
+    mood_sd: Option<f64>,
+    /// Intercept of the purchase logit; lower: fewer purchases per click
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    purchase_intercept: Option<f64>,
 }
 
 impl Simulate {
@@ -35,6 +45,9 @@ impl Simulate {
         options.items = self.items.unwrap_or(options.items);
         options.requests = self.requests.unwrap_or(options.requests);
         options.seed = self.seed.unwrap_or(options.seed);
+        options.relatedness = self.relatedness.unwrap_or(options.relatedness);
+        options.mood_sd = self.mood_sd.unwrap_or(options.mood_sd);
+        options.purchase_intercept = self.purchase_intercept.unwrap_or(options.purchase_intercept);
         let summary = simulated(&options, &self.out)?;
         note(&format!(
             "{} impressions, CTR {:.4}, CVR {:.4}, written to {}",

@@ -36,6 +36,10 @@ impl Slots {
     pub(crate) fn new(rows: usize) -> Self {
         Self { of_row: vec![NONE; rows] }
     }
+
+    pub(crate) fn bytes(&self) -> usize {
+        size_of_val(&self.of_row[..])
+    }
 }
 
 /// Raw access to one table for several owners at once.
@@ -69,6 +73,11 @@ impl<T: Real> SharedTable<T> {
 impl<T: Real> RowUpdate<T> {
     pub(crate) fn new() -> Self {
         Self { rows: Vec::new(), sums: Vec::new() }
+    }
+
+    /// Numbers it has room for.
+    pub(crate) fn values_held(&self) -> usize {
+        self.sums.capacity()
     }
 
     /// Applies `step` to the rows of `table` (number `index`) that `owner` of `owners` owns; `projected` holds the gradients

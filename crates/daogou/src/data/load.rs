@@ -694,8 +694,20 @@ impl Loader<'_> {
         Ok(out)
     }
 
-    /// The split: everything is test for a further log; files under `data.test` are test by themselves.
+    /// The split of all requests, of whose training part only the configured fraction is left.
     fn plan(
+        &self,
+        user: &[u32],
+        time: &[i64],
+        in_test: impl Fn(usize) -> bool,
+    ) -> Result<SplitPlan> {
+        let mut plan = self.whole_plan(user, time, in_test)?;
+        split::thin(&self.config.data.split, &mut plan)?;
+        Ok(plan)
+    }
+
+    /// The split: everything is test for a further log; files under `data.test` are test by themselves.
+    fn whole_plan(
         &self,
         user: &[u32],
         time: &[i64],

@@ -10,7 +10,7 @@ use arrow_cast::parse::string_to_timestamp_nanos;
 use daogou_nn::rng::{Rng, hash};
 
 use super::dataset::Split;
-use crate::schema::{SplitConfig, SplitMethod};
+use crate::schema::{FractionBy, SplitConfig, SplitMethod};
 use crate::{Error, Result};
 
 /// What the split reads of requests, in the order of the files.
@@ -93,6 +93,42 @@ pub fn by_config(config: &SplitConfig, facts: &RequestFacts<'_>) -> Result<Split
         }
     }
     Ok(SplitPlan { order, split })
+}
+
+/// Leaves out training requests until the configured fraction of them is left, at least one. What is left keeps its order,
+/// validation and test keep their requests. O(n).
+///
+/// # Errors
+///
+/// Where the fraction is none.
+pub fn thin(config: &SplitConfig, plan: &mut SplitPlan) -> Result<()> {
+    let fraction = config.train_fraction;
+    if !(fraction > 0.0 && fraction <= 1.0) {
+        return Err(Error::config(
+            "data.split.train_fraction",
+            format!("expected a share above 0 and at most 1, got {fraction}"),
+        ));
+    }
+    let n = plan.split.train.len();
+    let kept = ((fraction * n as f64).round() as usize).clamp(n.min(1), n);
+    if kept == n {
+        return Ok(());
+    }
+    let mut places: Vec<usize> = (0..n).collect();
+    if config.fraction_by == FractionBy::Random {
+        Rng::new(config.seed, hash("train_fraction")).shuffle(&mut places);
+    }
+    let mut left_out = vec![false; n];
+    places[..n - kept].iter().for_each(|&place| left_out[place] = true);
+    let mut place = 0;
+    plan.order.retain(|_| {
+        place += 1;
+        !left_out.get(place - 1).copied().unwrap_or(false)
+    });
+    let earlier = |range: &Range<usize>| range.start - (n - kept)..range.end - (n - kept);
+    let Split { valid, test, .. } = &plan.split;
+    plan.split = Split { train: 0..kept, valid: earlier(valid), test: earlier(test) };
+    Ok(())
 }
 
 /// For each split (train, validation, test) the first instant whose events may not make its labels: the earliest
@@ -324,6 +360,45 @@ mod tests {
         assert!(bad(SplitMethod::Random, [0.5, 0.1, 0.1], &[1, 2], &[]).contains("sum of 1"));
         assert!(bad(SplitMethod::Random, [1.5, -0.5, 0.0], &[1, 2], &[]).contains("got 1.5"));
         assert!(bad(SplitMethod::Random, [0.0, 0.5, 0.5], &[1, 2], &[]).contains("more than 0"));
+    }
+
+    #[test]
+    fn a_fraction_of_training_is_the_latest_or_drawn_and_the_rest_stays() {
+        let time: Vec<i64> = (0..100).rev().collect();
+        let of = |fraction, fraction_by, seed| {
+            let config = SplitConfig {
+                train_fraction: fraction,
+                fraction_by,
+                seed,
+                ..config(SplitMethod::Time, [0.8, 0.1, 0.1])
+            };
+            let mut plan = by_config(&config, &facts(&[1; 100], &time)).unwrap();
+            thin(&config, &mut plan).map(|()| plan)
+        };
+        let whole = of(1.0, FractionBy::Random, 1).unwrap();
+        assert_eq!(whole.order.len(), 100);
+        for by in [FractionBy::Latest, FractionBy::Random] {
+            let mut larger: Vec<u32> = whole.order[..80].to_vec();
+            for (fraction, n) in [(0.3, 24), (0.1, 8), (1e-9, 1)] {
+                let plan = of(fraction, by, 1).unwrap();
+                let ends = Split { train: 0..n, valid: n..n + 10, test: n + 10..n + 20 };
+                assert_eq!(plan.split, ends, "{by:?} {fraction}");
+                assert_eq!(plan.order[n..], whole.order[80..], "validation and test stay");
+                let train = &plan.order[..n];
+                assert!(train.iter().all(|request| larger.contains(request)), "nested");
+                assert!(train.is_sorted_by_key(|&request| time[request as usize]));
+                if by == FractionBy::Latest {
+                    assert_eq!(*train, whole.order[80 - n..80]);
+                }
+                larger = train.to_vec();
+            }
+        }
+        let drawn = |seed| of(0.3, FractionBy::Random, seed).unwrap().order;
+        assert!(drawn(1) == drawn(1) && drawn(1) != drawn(2));
+        for fraction in [0.0, -0.5, 1.5, f64::NAN] {
+            let error = of(fraction, FractionBy::Latest, 1).unwrap_err().to_string();
+            assert!(error.contains("data.split.train_fraction"), "{error}");
+        }
     }
 
     #[test]

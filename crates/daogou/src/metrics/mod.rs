@@ -19,6 +19,7 @@ pub mod order;
 pub mod ranking;
 pub mod regression;
 pub mod report;
+pub mod student;
 
 pub use bootstrap::{BootstrapOptions, Intervals};
 pub use clustered::ClusteredMean;
@@ -27,3 +28,4 @@ pub use report::{
     BinaryInput, BinaryReport, DistributionInput, DistributionReport, ListReport, ListSample,
     ListTally, Scores, ShareInput, ShareReport,
 };
+pub use student::StudentMean;

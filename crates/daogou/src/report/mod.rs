@@ -4,6 +4,7 @@
 //! function of the run and its log: no clock, no path, no order of a hash map, so the same run gives the same bytes.
 
 mod chart;
+pub(crate) mod comparison;
 mod exposure;
 mod facts;
 mod learning;

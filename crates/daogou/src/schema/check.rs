@@ -54,6 +54,20 @@ impl Config {
 
     /// Sets one dotted key, as `--set train.epochs=2` does. The value is read as TOML, else taken as a string.
     pub fn set(&mut self, assignment: &str) -> Result<()> {
+        self.set_all([assignment])
+    }
+
+    /// Sets several dotted keys: only all of them together must make a configuration.
+    pub fn set_all<'a>(&mut self, assignments: impl IntoIterator<Item = &'a str>) -> Result<()> {
+        let mut changed = self.clone();
+        assignments.into_iter().try_for_each(|assignment| changed.assign(assignment))?;
+        changed.check()?;
+        *self = changed;
+        Ok(())
+    }
+
+    /// Sets one dotted key, unchecked.
+    fn assign(&mut self, assignment: &str) -> Result<()> {
         let (key, value) = assignment.split_once('=').ok_or_else(|| {
             Error::config(assignment, format!("expected `key=value`, got `{assignment}`"))
         })?;
@@ -86,7 +100,7 @@ impl Config {
         *self = root
             .try_into()
             .map_err(|error: toml::de::Error| Error::config(key, error.message().to_string()))?;
-        self.check()
+        Ok(())
     }
 
     /// The task that plays `role`, if any.

@@ -107,8 +107,13 @@ pub struct SplitConfig {
     /// share the rest in their proportion.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test_from: Option<String>,
-    /// Seed of `random` and `by_user`.
+    /// Seed of `random` and `by_user`, and of `fraction_by = "random"`.
     pub seed: u64,
+    /// Share of the training requests that is kept; the others are left out as if they had never been logged. Validation
+    /// and test stay as they are, so this shows what more data is worth.
+    pub train_fraction: f64,
+    /// Which training requests `train_fraction` keeps.
+    pub fraction_by: FractionBy,
 }
 
 impl Default for SplitConfig {
@@ -120,8 +125,20 @@ impl Default for SplitConfig {
             test: 0.1,
             test_from: None,
             seed: 1,
+            train_fraction: 1.0,
+            fraction_by: FractionBy::Latest,
         }
     }
+}
+
+/// Which training requests are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FractionBy {
+    /// Those just before validation: a shorter log.
+    Latest,
+    /// Drawn by `seed`: a thinner log. A smaller fraction is part of a larger one.
+    Random,
 }
 
 /// How rows are split.

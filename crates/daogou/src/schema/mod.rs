@@ -8,8 +8,9 @@ pub mod list_rules;
 
 pub use config::{
     Backbone, CalibrationConfig, CalibrationMethod, Columns, Config, DataConfig, DenseOptimizer,
-    EventsConfig, Feature, FeatureType, HistoryPooling, LabelSource, ListsConfig, LossWeighting,
-    ModelConfig, ModelKind, NegativeSampling, Negatives, PurchaseObjective, Role, Schedule, Side,
-    SplitConfig, SplitMethod, TableOptimizer, Task, TaskKind, TrainConfig, Transform,
+    EventsConfig, Feature, FeatureType, FractionBy, HistoryPooling, LabelSource, ListsConfig,
+    LossWeighting, ModelConfig, ModelKind, NegativeSampling, Negatives, PurchaseObjective, Role,
+    Schedule, Side, SplitConfig, SplitMethod, TableOptimizer, Task, TaskKind, TrainConfig,
+    Transform,
 };
 pub use list_rules::{BonusTerm, FloorRule, ListRules, PinRule, PriceBand, QuotaRule};

@@ -37,6 +37,9 @@ pub use world::{CATEGORIES, Item, User, World};
 use crate::metrics::exposure::gini;
 use crate::{Error, Result};
 
+/// The configuration that trains on a simulated log, written beside it.
+pub const CONFIG: &str = include_str!("daogou.toml");
+
 /// What to simulate. The defaults of the dials are the constants under which the tests' reference values hold.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -100,7 +103,8 @@ impl Default for Options {
 }
 
 impl Options {
-    fn check(&self) -> Result<()> {
+    /// That every number is one that can be simulated.
+    pub(crate) fn check(&self) -> Result<()> {
         let refuse = |what: &str, expected: &str, got: &dyn std::fmt::Display| {
             Err(Error::data(format!("simulation: {what}: expected {expected}, got {got}")))
         };

@@ -133,6 +133,16 @@ impl Truth {
         Ok(truth)
     }
 
+    /// True P(click | shown here) of a row of the log.
+    pub fn click(&self, row: usize) -> f64 {
+        self.click[row]
+    }
+
+    /// True P(purchase | click) of a row of the log, clicked or not.
+    pub fn purchase(&self, row: usize) -> f64 {
+        self.purchase[row]
+    }
+
     /// A function of the true probabilities of click and of purchase after a click, by row.
     #[cfg(test)]
     pub(super) fn map(&self, of: impl Fn(f64) -> f32) -> (Vec<f32>, Vec<f32>) {

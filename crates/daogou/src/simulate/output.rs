@@ -46,7 +46,7 @@ impl Output {
             whole_table(dir, "items.parquet", items(world, &item_ids))?,
             whole_table(dir, "users.parquet", users(world, &user_ids))?,
             whole_table(dir, "oracle_users.parquet", oracle_users(world, &user_ids))?,
-            text(dir, "daogou.toml", include_str!("daogou.toml"))?,
+            text(dir, "daogou.toml", super::CONFIG)?,
             text(dir, OPTIONS, &toml::to_string(world.options()).expect("options are a table"))?,
         ];
         // The schemas are those of the columns, whatever rows they hold.

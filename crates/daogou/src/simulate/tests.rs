@@ -378,6 +378,34 @@ fn unrelated_tastes_are_uncorrelated() {
     }
 }
 
+/// The two dials of experiments: the logits of click and purchase have less in common the less related tastes are, and a
+/// hidden mood makes clicks select who would buy, beyond what tastes do.
+#[test]
+fn relatedness_and_mood_do_what_they_say() {
+    let plain = Options { users: 1_000, items: 1_000, requests: 20_000, ..Options::default() };
+    let logit = |p: f64| (p / (1.0 - p)).ln();
+    let correlation = |relatedness: f64| {
+        let log = log(&Options { relatedness, ..plain.clone() });
+        let (a, v) = (log.of(|row| logit(row.relevance)), log.of(|row| logit(row.conversion)));
+        let (mean_a, mean_v) = (mean(&a), mean(&v));
+        let product = |x: &[f64], mx: f64, y: &[f64], my: f64| -> f64 {
+            x.iter().zip(y).map(|(x, y)| (x - mx) * (y - my)).sum()
+        };
+        let scale = product(&a, mean_a, &a, mean_a) * product(&v, mean_v, &v, mean_v);
+        product(&a, mean_a, &v, mean_v) / scale.sqrt()
+    };
+    let found = [0.0, 0.5, 1.0].map(correlation);
+    assert!(found[0] + 0.02 < found[1] && found[1] + 0.02 < found[2], "{found:?}");
+    assert!(found[0] > 0.2, "category, price and quality are common to both: {found:?}");
+    let selection = |mood_sd: f64| {
+        let summary = log(&Options { mood_sd, ..plain.clone() }).summary;
+        summary.mean_true_cvr_clicked.unwrap() / summary.mean_true_cvr
+    };
+    let found = [0.0, 0.5, 1.0].map(selection);
+    assert!(found[0] > 1.1, "tastes alone select: {found:?}");
+    assert!(found[0] + 0.05 < found[1] && found[1] + 0.2 < found[2], "{found:?}");
+}
+
 /// The closed form against simulated clicks under equal exposure.
 #[test]
 fn the_true_mix_is_that_of_clicks_under_equal_exposure() {

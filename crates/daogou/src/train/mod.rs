@@ -45,6 +45,8 @@ pub struct Trained {
     pub history: Vec<Round>,
     /// Constant predictors of the training split, one per task.
     pub constants: Vec<Constant>,
+    /// Bytes that training held at its end, the log and the best parameters aside: [`Engine::bytes`].
+    pub bytes: usize,
 }
 
 /// One round: training since the last, then validation.
@@ -297,12 +299,14 @@ pub fn train(
             resume::save(directory, &identity, &engine, best.as_ref(), &at)?;
         }
     }
+    let bytes = engine.bytes();
     let (model, last) = engine.into_parts();
     Ok(Trained {
         network: Network { model, feed, heads },
         parameters: best.unwrap_or(last),
         history: at.history,
         constants,
+        bytes,
     })
 }
 
