@@ -102,7 +102,7 @@ fn logits_equal_pytorch() {
     let world = world();
     let mut parameters = Parameters::new(&world.network.model, 1);
     read("initial.safetensors", &world, &mut parameters);
-    let Network { model, feed, heads } = &world.network;
+    let Network { model, feed, heads, .. } = &world.network;
     let order: Vec<u32> = (0..world.data.requests.len() as u32).collect();
     let source = Source::from(&world.data);
     let found = predict(

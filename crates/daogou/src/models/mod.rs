@@ -18,6 +18,7 @@ mod trunk;
 mod two_level;
 
 pub use feed::{Feed, Mode, Source};
+pub use gates::{Expert, Mixing};
 pub use heads::{Head, Level};
 pub use predict::{Forward, Logits, predict};
 
@@ -35,6 +36,8 @@ pub struct Network {
     pub feed: Feed,
     /// One per task, in the order of the configuration; so are the losses of the graph.
     pub heads: Vec<Head>,
+    /// Its gates over experts; none in a network without.
+    pub gates: Vec<Mixing>,
 }
 
 /// What a network needs to know about the data besides its feature space.
@@ -112,17 +115,18 @@ impl Network {
         let mut graph = Graph::new();
         let (g, known) = (&mut graph, (config, space, shape));
         let mut inputs = inputs::Inputs::new(g, space, shape);
+        let mut gates = Vec::new();
         let heads = match config.model.kind {
             ModelKind::SharedMlp => shared_mlp::build(g, &mut inputs, known)?,
             ModelKind::SingleTask => single_task::build(g, &mut inputs, known)?,
             ModelKind::SharedBottom => {
-                two_level::build(g, &mut inputs, known, shared_bottom::share)?
-            }
-            ModelKind::Mmoe => two_level::build(g, &mut inputs, known, mmoe::share)?,
-            ModelKind::Ple => two_level::build(g, &mut inputs, known, ple::share)?,
+                two_level::build(g, &mut inputs, known, (shared_bottom::share, &mut gates))?
+            },
+            ModelKind::Mmoe => two_level::build(g, &mut inputs, known, (mmoe::share, &mut gates))?,
+            ModelKind::Ple => two_level::build(g, &mut inputs, known, (ple::share, &mut gates))?,
         };
         heads::losses(&mut graph, &mut inputs, config, shape, &heads);
-        Ok(Self { model: graph.finish(), feed: inputs.into_feed(), heads })
+        Ok(Self { model: graph.finish(), feed: inputs.into_feed(), heads, gates })
     }
 }
 

@@ -13,6 +13,7 @@
 
 use daogou_nn::{Activation, Graph, NodeId};
 
+use super::gates::Mixing;
 use super::heads::{self, Head, Level as Rows};
 use super::inputs::{FieldNode, Fields, Inputs};
 use super::{Shape, prefix, trunk};
@@ -28,14 +29,16 @@ pub(super) struct Level<'a> {
     pub(super) trunk: &'a str,
     /// Its input.
     pub(super) x: NodeId,
+    /// What its rows are.
+    pub(super) rows: Rows,
     /// Hidden units from the input to a reader.
     pub(super) units: &'a [usize],
     /// Names of those that read it: tasks, and for the request level the impression level.
     pub(super) readers: &'a [String],
 }
 
-/// A way of sharing: what each reader of a level reads, in their order.
-pub(super) type Share = fn(&mut Graph, &Config, &Level<'_>) -> Vec<NodeId>;
+/// A way of sharing: what each reader of a level reads, in their order. Gates are noted down.
+pub(super) type Share = fn(&mut Graph, &Config, &Level<'_>, &mut Vec<Mixing>) -> Vec<NodeId>;
 
 /// Whether a task is answered per request or per impression.
 pub(super) fn rows_of(config: &Config, shape: &Shape, task: usize) -> Rows {
@@ -48,7 +51,7 @@ pub(super) fn build(
     g: &mut Graph,
     inputs: &mut Inputs,
     (config, space, shape): (&Config, &FeatureSpace, &Shape),
-    share: Share,
+    share: (Share, &mut Vec<Mixing>),
 ) -> Result<Vec<Head>> {
     let fields = inputs.fields(g, config, space, String::new(), true);
     let tasks: Vec<usize> = (0..config.tasks.len()).collect();
@@ -62,7 +65,7 @@ pub(super) fn build_for(
     fields: &Fields,
     (config, shape): (&Config, &Shape),
     tasks: &[usize],
-    share: Share,
+    (share, gates): (Share, &mut Vec<Mixing>),
 ) -> Result<Vec<Head>> {
     let model = &config.model;
     let of = |request: bool| -> Vec<NodeId> {
@@ -89,10 +92,11 @@ pub(super) fn build_for(
             prefix: &prefix,
             trunk: &format!("{prefix}net"),
             x,
+            rows: Rows::Request,
             units: &model.request_units,
             readers: &readers,
         };
-        request = read(g, config, &level, share);
+        request = read(g, config, &level, (share, gates));
         if !of_impression.is_empty() {
             let read = request.pop().expect("the impression level is the last reader");
             parts.push(g.gather(read, inputs.request_of_impression));
@@ -131,10 +135,11 @@ pub(super) fn build_for(
             prefix: &fields.scope,
             trunk: &format!("{}shared_net", fields.scope),
             x: g.concat(&parts),
+            rows: Rows::Impression,
             units: &model.shared_units,
             readers: &of_impression,
         };
-        impression = read(g, config, &level, share);
+        impression = read(g, config, &level, (share, gates));
     }
 
     let sizes = heads::sizes(config, shape)?;
@@ -157,11 +162,16 @@ pub(super) fn build_for(
 }
 
 /// A level without hidden layers has nothing to share but its input.
-fn read(g: &mut Graph, config: &Config, level: &Level<'_>, share: Share) -> Vec<NodeId> {
+fn read(
+    g: &mut Graph,
+    config: &Config,
+    level: &Level<'_>,
+    (share, gates): (Share, &mut Vec<Mixing>),
+) -> Vec<NodeId> {
     if level.units.is_empty() {
         return vec![level.x; level.readers.len()];
     }
-    share(g, config, level)
+    share(g, config, level, gates)
 }
 
 /// Name of the impression level as a reader; no task's name.

@@ -5,6 +5,7 @@
 
 mod chart;
 mod exposure;
+mod experts;
 mod facts;
 mod learning;
 mod lists;
@@ -84,6 +85,7 @@ impl Report {
         let sections: Vec<Section> = [
             Some(facts::section(material)),
             learning::section(&run.config, history)?,
+            experts::section(&run.config, history),
             scores::section(&run.config, evaluation),
             reliability::section(&run.config, evaluation)?,
             trade_offs::section(trade_offs)?,

@@ -1,11 +1,13 @@
 //! Training: epochs of shuffled requests, early stopping on validation, checkpoints that resume to the same bits.
 
 mod constant;
+mod expert_use;
 mod resume;
 mod schedule;
 mod validation;
 
 pub use constant::{Constant, constants};
+pub use expert_use::{ExpertUse, GateUse, UnitUse};
 pub use validation::TaskScore;
 
 use std::ops::Range;
@@ -19,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::Dataset;
 use crate::models::predict::{MICRO, cut};
-use crate::models::{Mode, Network, Shape, Source};
+use crate::models::{Feed, Head, Mixing, Mode, Network, Shape, Source};
 use crate::schema::{self, Config, Role, TaskKind};
 use crate::{Error, Result};
 
@@ -64,6 +66,9 @@ pub struct Round {
     pub valid_loss: Option<f64>,
     /// Whether it is the best so far.
     pub best: bool,
+    /// How experts were used on the validation split; `None` without gates or without that split.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub experts: Option<ExpertUse>,
 }
 
 impl Round {
@@ -143,7 +148,7 @@ pub fn train(
     crate::rule_book::check_rules(config, data)?;
     let shape = Shape::of(config, data);
     let constants = constants(config, data)?;
-    let Network { model, feed, heads } = Network::build(config, &data.space, &shape)?;
+    let Network { model, feed, heads, gates } = Network::build(config, &data.space, &shape)?;
     let t = &config.train;
     let loss_weights: Vec<f64> = config
         .tasks
@@ -262,7 +267,7 @@ pub fn train(
                     config,
                     data,
                     &mut engine,
-                    (&feed, &heads),
+                    (&feed, &heads, &gates),
                     &constants,
                     &mut at,
                     &mut best,
@@ -287,7 +292,7 @@ pub fn train(
             config,
             data,
             &mut engine,
-            (&feed, &heads),
+            (&feed, &heads, &gates),
             &constants,
             &mut at,
             &mut best,
@@ -299,7 +304,7 @@ pub fn train(
     }
     let (model, last) = engine.into_parts();
     Ok(Trained {
-        network: Network { model, feed, heads },
+        network: Network { model, feed, heads, gates },
         parameters: best.unwrap_or(last),
         history: at.history,
         constants,
@@ -324,7 +329,7 @@ fn start_biases(
     engine: &mut Engine,
     config: &Config,
     data: &Dataset,
-    heads: &[crate::models::Head],
+    heads: &[Head],
     constants: &[Constant],
 ) {
     let train = data.requests.impressions(&data.split.train);
@@ -398,7 +403,7 @@ fn end_round(
     config: &Config,
     data: &Dataset,
     engine: &mut Engine,
-    (feed, heads): (&crate::models::Feed, &[crate::models::Head]),
+    (feed, heads, gates): (&Feed, &[Head], &[Mixing]),
     constants: &[Constant],
     at: &mut Position,
     best: &mut Option<Parameters>,
@@ -411,6 +416,7 @@ fn end_round(
         .zip(constants)
         .map(|((sum, weight), c)| if *weight > 0.0 { sum / weight / c.loss } else { 0.0 })
         .collect();
+    let mut experts = None;
     let valid = if data.split.valid.is_empty() {
         Vec::new()
     } else {
@@ -425,6 +431,7 @@ fn end_round(
             Mode::Evaluate,
             team,
         );
+        experts = ExpertUse::measure((model, parameters), (feed, gates), &source, &requests, team);
         validation::score(config, data, data.split.valid.clone(), &logits, constants)
     };
     let valid_loss = (!valid.is_empty()).then(|| {
@@ -453,6 +460,7 @@ fn end_round(
         valid,
         valid_loss,
         best: better,
+        experts,
     };
     observer.round(&round);
     at.history.push(round);
