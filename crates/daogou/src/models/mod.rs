@@ -3,6 +3,7 @@
 //! A network is a graph of `daogou-nn` plus the list of what feeds it ([`Feed`]) and where its answers are ([`Head`]).
 //! Training, evaluation and serving fill micro-batches with the same code.
 
+mod aitm;
 mod feed;
 mod gates;
 mod heads;
@@ -14,6 +15,7 @@ pub mod predict;
 mod shared_bottom;
 mod shared_mlp;
 mod single_task;
+mod stem;
 mod trunk;
 mod two_level;
 
@@ -25,7 +27,7 @@ pub use predict::{Forward, Logits, predict};
 use daogou_nn::{Graph, Model};
 
 use crate::data::{Dataset, FeatureSpace, RequestTarget};
-use crate::schema::{Config, ModelKind};
+use crate::schema::{Config, ModelKind, Role};
 use crate::{Error, Result};
 
 /// A model, what feeds it and where its answers are.
@@ -56,6 +58,9 @@ pub struct Shape {
     /// Weights of everyone's category mix, as [`Timelines::mix`](crate::data::Timelines::mix) starts from it; empty
     /// where no request-level task predicts a mix.
     pub prior_mix: Vec<f32>,
+    /// Share of clicked impressions in the training split; 0 without a click task.
+    #[serde(default)]
+    pub click_rate: f32,
 }
 
 impl Shape {
@@ -80,7 +85,14 @@ impl Shape {
             let prior = crate::evaluate::MIX_PRIOR;
             Some(constants[index].answer.iter().map(|p| (prior * p) as f32).collect())
         });
+        let click_rate = config.task_of(Role::Click).map_or(0.0, |click| {
+            let labels = &data.impressions.labels[crate::train::binary_index(config, click)];
+            let rows = data.requests.impressions(&data.split.train);
+            let clicks: u64 = labels[rows.clone()].iter().map(|&label| u64::from(label)).sum();
+            (clicks as f64 / rows.len().max(1) as f64) as f32
+        });
         Self {
+            click_rate,
             categories: data.catalogue.categories.len(),
             positions: positions.iter().copied().max().map_or(0, usize::from).min(MAX_POSITIONS),
             logit_offset: !data.impressions.logit_offset.is_empty(),
@@ -124,7 +136,10 @@ impl Network {
             },
             ModelKind::Mmoe => two_level::build(g, &mut inputs, known, (mmoe::share, &mut gates))?,
             ModelKind::Ple => two_level::build(g, &mut inputs, known, (ple::share, &mut gates))?,
+            ModelKind::Aitm => two_level::build(g, &mut inputs, known, (aitm::share, &mut gates))?,
+            ModelKind::Stem => stem::build(g, &mut inputs, known, &mut gates)?,
         };
+        let heads = heads::after_the_click(g, config, heads);
         heads::losses(&mut graph, &mut inputs, config, shape, &heads);
         Ok(Self { model: graph.finish(), feed: inputs.into_feed(), heads, gates })
     }
@@ -133,7 +148,6 @@ impl Network {
 /// Name of the head of a task, as in the founding document: `ctr_head`, `cvr_head`, `div_head`, `nov_head`, and
 /// `{task}_head` for others.
 fn prefix(task: &crate::schema::Task) -> &str {
-    use crate::schema::Role;
     match task.role() {
         Some(Role::Click) => "ctr",
         Some(Role::Purchase) => "cvr",

@@ -136,7 +136,7 @@ fn network(config: &Config) -> String {
             units(&m.tower_units),
             m.embedding_dim
         ),
-        ModelKind::SingleTask | ModelKind::SharedBottom | ModelKind::Mmoe | ModelKind::Ple => {
+        _ => {
             format!(
                 "{}request trunk ({}), impression trunk ({}), towers ({}), embeddings of {}",
                 sharing(config),
@@ -164,6 +164,13 @@ fn sharing(config: &Config) -> String {
             if m.levels == 1 { "one level".into() } else { format!("{} levels", m.levels) },
             m.task_experts,
             m.shared_experts
+        ),
+        ModelKind::Aitm => {
+            "a trunk per task, the click's handed on to the purchase's, for each of: ".into()
+        }
+        ModelKind::Stem => format!(
+            "embeddings per task and shared ones, {} experts per task and {} shared ones for each of: ",
+            m.task_experts, m.shared_experts
         ),
     }
 }

@@ -22,7 +22,8 @@ use serde::{Deserialize, Serialize};
 use crate::data::Dataset;
 use crate::models::predict::{MICRO, cut};
 use crate::models::{Feed, Head, Mixing, Mode, Network, Shape, Source};
-use crate::schema::{self, Config, Role, TaskKind};
+use crate::metrics::logloss::binary_entropy;
+use crate::schema::{self, Config, PurchaseObjective, Role, TaskKind};
 use crate::{Error, Result};
 
 /// Logical shards of a batch. Part of what makes a run's bits; more than 8 threads would need more.
@@ -154,7 +155,9 @@ pub fn train(
         .tasks
         .iter()
         .zip(&constants)
-        .map(|(task, c)| task.weight() / if config.loss_weighting.normalise { c.loss } else { 1.0 })
+        .map(|(task, c)| {
+            task.weight() / if config.loss_weighting.normalise { c.objective_loss } else { 1.0 }
+        })
         .collect();
     let mut engine = Engine::new(
         model,
@@ -248,7 +251,7 @@ pub fn train(
                 at.loss_sums[task] += sum.sum;
                 at.loss_weights[task] += sum.weight;
                 losses[task] =
-                    at.loss_sums[task] / at.loss_weights[task].max(1e-300) / constants[task].loss;
+                    at.loss_sums[task] / at.loss_weights[task].max(1e-300) / constants[task].objective_loss;
             }
             observer.step(&Progress {
                 epoch: at.epoch + 1,
@@ -337,11 +340,24 @@ fn start_biases(
     let mean_offset =
         offsets.iter().map(|&o| f64::from(o)).sum::<f64>() / offsets.len().max(1) as f64;
     let mut starts: Vec<(String, Vec<f64>)> = Vec::new();
-    for ((task, head), constant) in config.tasks.iter().zip(heads).zip(constants) {
+    for (index, ((task, head), constant)) in
+        config.tasks.iter().zip(heads).zip(constants).enumerate()
+    {
         // What the logits get from elsewhere is taken off.
         let mut logits = constant.logits.clone();
         if task.role() == Some(Role::Click) {
             logits.iter_mut().for_each(|z| *z -= mean_offset);
+        }
+        if funnel(config, index).is_some() && task.objective() == PurchaseObjective::Aitm {
+            // Its tower answers for click and purchase together.
+            let click = config.task_of(Role::Click).expect("a funnel has a click");
+            let joint = constant.answer[0] * constants[click].answer[0];
+            logits = vec![(joint / (1.0 - joint)).ln() - mean_offset];
+        }
+        if let Some(imputation) = &head.imputation {
+            // The softplus of it is the loss of the constant.
+            let loss = binary_entropy(constant.answer[0]);
+            starts.push((imputation.bias.clone(), vec![loss.exp_m1().ln()]));
         }
         if let Some(history) = &head.history_bias {
             let trust = 1.0 / (1.0 + (-FIRST_TRUST).exp());
@@ -414,7 +430,7 @@ fn end_round(
         .iter()
         .zip(&at.loss_weights)
         .zip(constants)
-        .map(|((sum, weight), c)| if *weight > 0.0 { sum / weight / c.loss } else { 0.0 })
+        .map(|((sum, weight), c)| if *weight > 0.0 { sum / weight / c.objective_loss } else { 0.0 })
         .collect();
     let mut experts = None;
     let valid = if data.split.valid.is_empty() {

@@ -44,7 +44,7 @@ pub(super) fn score(
                 let labels = |i: usize| &data.impressions.labels[super::binary_index(config, i)];
                 let label = &labels(index)[impressions.clone()];
                 return match (super::funnel(config, index), task.objective()) {
-                    (Some(click), PurchaseObjective::Esmm) => {
+                    (Some(click), objective) if objective.is_entire_space() => {
                         // ln P = −softplus(−a) − softplus(−v) orders as P does and never underflows.
                         let pairs = logits[click].values.iter().zip(&z.values);
                         let ln_p: Vec<f64> = pairs
