@@ -55,7 +55,7 @@ pub(super) fn build(
             inputs.fields(g, config, space, scope, rows(task) == Rows::Impression)
         })
         .collect();
-    let mut request = |g: &mut Graph, fields: &Fields| {
+    let request = |g: &mut Graph, fields: &Fields| {
         let parts = about(fields, true);
         (!parts.is_empty()).then(|| g.concat(&parts))
     };
