@@ -173,17 +173,12 @@ pub(super) fn losses(
             TaskKind::Binary => {
                 let label = NumberSource::Label(binary(task).expect("a binary task"));
                 let label = inputs.number(g, domain, 1, label, false);
-                let clicked = |click: usize, inputs: &mut Inputs, g: &mut Graph| {
-                    let clicked = binary(&config.tasks[click]).expect("click is binary");
-                    inputs.number(g, domain, 1, NumberSource::Label(clicked), false)
+                let column = |place: usize, inputs: &mut Inputs, g: &mut Graph| {
+                    inputs.number(g, domain, 1, NumberSource::Label(place), false)
                 };
                 match (after_click(config, task), task.objective()) {
                     (Some(click), PurchaseObjective::Esmm) => {
                         g.bce_product(&task.name, (heads[click].logits, head.logits), label, None);
-                    }
-                    (Some(click), PurchaseObjective::ClickSpace) => {
-                        let clicked = clicked(click, inputs, g);
-                        g.bce(&task.name, head.logits, label, Some(clicked));
                     }
                     (Some(click), PurchaseObjective::Aitm) => {
                         let joint = head.joint.expect("made after the click");
@@ -191,7 +186,8 @@ pub(super) fn losses(
                         g.bce_ordered(&task.name, logits, label, task.order_weight());
                     }
                     (Some(click), PurchaseObjective::Escm2Ips | PurchaseObjective::Escm2Dr) => {
-                        let clicked = clicked(click, inputs, g);
+                        let place = binary(&config.tasks[click]).expect("click is binary");
+                        let clicked = column(place, inputs, g);
                         let imputation = head.imputation.as_ref().map(|imputation| imputation.logit);
                         let logits = (heads[click].logits, head.logits, imputation);
                         let debiasing = Debiasing {
@@ -204,7 +200,10 @@ pub(super) fn losses(
                         };
                         g.escm2(&task.name, logits, (clicked, label), debiasing);
                     }
-                    _ => g.bce(&task.name, head.logits, label, None),
+                    _ => {
+                        let asked = config.loss_space(index).map(|place| column(place, inputs, g));
+                        g.bce(&task.name, head.logits, label, asked);
+                    }
                 }
             }
             TaskKind::Distribution if shape.row_label[index] => {

@@ -217,8 +217,10 @@ fn splits(config: &Config, data: &Dataset) -> Table {
                 labels[rows.clone()].iter().map(|&label| u64::from(label)).sum::<u64>()
             };
             let positives = labels(*index);
-            // Of a purchase after a click: per click.
-            let among = funnel(config, *index).map_or(rows.len() as u64, labels);
+            let asked = config.sample_space(*index).map(|place| &data.impressions.labels[place]);
+            let among = asked.map_or(rows.len() as u64, |asked| {
+                asked[rows.clone()].iter().map(|&asked| u64::from(asked)).sum()
+            });
             row.push(count(positives));
             row.push(percent((among > 0).then(|| positives as f64 / among as f64), 2));
         }

@@ -274,6 +274,7 @@ impl Config {
                     .with_hint("use next_k_engaged, next_session or shown_list"));
             }
             self.check_objective(task)?;
+            self.check_sample_space(task)?;
             if task.kind == TaskKind::Binary
                 && let Some(other) = others
                     .iter()

@@ -403,6 +403,10 @@ pub struct Task {
     /// without it, so that it learns preference and not what was shown (SCIENCE C.1); default false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exposure_offset: Option<bool>,
+    /// Yes-or-no tasks: the impressions that loss and metrics are taken over: `all` (default), `clicked`, or a column that
+    /// is 1 there and 0 elsewhere. What a purchase is learned from is its `objective`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample_space: Option<String>,
     /// Purchase: how it is trained; default `esmm`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub objective: Option<PurchaseObjective>,
@@ -440,6 +444,7 @@ impl Task {
             session_gap_minutes: None,
             min_events: None,
             exposure_offset: None,
+            sample_space: None,
             objective: None,
             order_weight: None,
             cvr_weight: None,

@@ -59,8 +59,10 @@ pub fn constants(config: &Config, data: &Dataset) -> Result<Vec<Constant>> {
                 let click =
                     super::funnel(config, index).map(|c| &labels[super::binary_index(config, c)]);
                 let (positives, n) = rate(label, None);
-                let among = click.filter(|_| task.objective() != PurchaseObjective::AllImpressions);
-                let (bought, base) = among.map_or((positives, n), |click| rate(label, Some(click)));
+                let on_all = task.objective() == PurchaseObjective::AllImpressions;
+                let space = config.sample_space(index).filter(|_| click.is_none() || !on_all);
+                let among = space.map(|place| &labels[place]);
+                let (bought, base) = among.map_or((positives, n), |asked| rate(label, Some(asked)));
                 if positives == 0.0 || positives == n {
                     let class = u8::from(positives > 0.0);
                     return nothing(
@@ -70,24 +72,24 @@ pub fn constants(config: &Config, data: &Dataset) -> Result<Vec<Constant>> {
                         "check the label column, or train on a longer stretch of the log",
                     );
                 }
+                let column = space.map_or("", |place| config.label_columns()[place]);
                 if base == 0.0 {
                     return nothing(
-                        "no training impression is clicked, and it is asked about clicked ones".into(),
-                        "check the label column of the click task, or set `objective = \"all_impressions\"`",
+                        format!("its sample space is empty: no training impression has `{column}` = 1"),
+                        "check that column, or train on a longer stretch of the log",
                     );
                 }
                 if bought == 0.0 || bought == base {
                     let class = u8::from(bought > 0.0);
                     return nothing(
-                        format!("all {base} clicked training impressions have label {class}; expected both 0 and 1"),
+                        format!(
+                            "all {base} training impressions with `{column}` = 1 have label {class}; expected both 0 and 1"
+                        ),
                         "check the label columns, train on a longer stretch of the log, or remove the task",
                     );
                 }
                 let own = bought / base;
-                let measured = match task.objective() {
-                    PurchaseObjective::ClickSpace if click.is_some() => own,
-                    _ => positives / n,
-                };
+                let measured = if config.loss_space(index).is_some() { own } else { positives / n };
                 let loss = binary_entropy(measured).max(1e-6);
                 let objective_loss = match task.objective() {
                     objective if click.is_some() && objective.is_escm2() => {
