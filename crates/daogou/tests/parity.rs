@@ -189,7 +189,8 @@ fn logits(case: Case) {
         Mode::Serve,
         &mut Team::new(2),
     );
-    let expected = std::fs::read_to_string(folder().join(format!("{}logits.csv", case.prefix))).unwrap();
+    let expected =
+        std::fs::read_to_string(folder().join(format!("{}logits.csv", case.prefix))).unwrap();
     assert_eq!(expected.lines().count(), order.len());
     for (row, line) in expected.lines().enumerate() {
         let ours =

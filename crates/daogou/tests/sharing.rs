@@ -4,7 +4,9 @@ use std::sync::LazyLock;
 
 use daogou::data::Dataset;
 use daogou::models::{Logits, Mode, Network, Shape, Source, predict};
-use daogou::schema::{Backbone, Config, HistoryPooling, ModelKind, PurchaseObjective};
+use daogou::schema::{
+    Backbone, Config, HistoryPooling, ModelKind, PurchaseObjective, Task, TaskKind,
+};
 use daogou::train::{Observer, Options, Progress, Trained, train};
 use daogou_nn::{Parameters, Rng, Team};
 
@@ -181,7 +183,10 @@ fn stem_with_one_task_and_nothing_shared_is_a_network_of_its_own() {
     each.model.kind = ModelKind::SingleTask;
     let renamed = same((&each, &stem), &data, |name| {
         // The shared stream is there, but no gate listens to it; its tables may hold anything.
-        if name.contains("gate") || name.starts_with("item_proj") || name.starts_with("request_proj") {
+        if name.contains("gate")
+            || name.starts_with("item_proj")
+            || name.starts_with("request_proj")
+        {
             return None;
         }
         let table = name.ends_with("_embed") && !name.contains('.');
@@ -214,12 +219,18 @@ fn in_stem_a_loss_teaches_its_own_and_the_shared_ones() {
     assert!(moved.contains(&true) && moved.contains(&false), "own and shared tables learn");
     for param in end.network.model.params().iter().filter(|p| p.name.contains("task_experts")) {
         let same = end.parameters.dense()[param.range()] == start.dense()[param.range()];
-        assert_eq!(same, !param.name.starts_with("request_task_experts.diversity"), "{}", param.name);
+        assert_eq!(
+            same,
+            !param.name.starts_with("request_task_experts.diversity"),
+            "{}",
+            param.name
+        );
     }
     // What is read is not nothing: another expert changes the answer.
     let mut other = end.parameters.clone();
     let experts = end.network.model.params().iter();
-    let expert = experts.filter(|p| p.name.starts_with("request_task_experts.click")).map(|p| p.range());
+    let expert =
+        experts.filter(|p| p.name.starts_with("request_task_experts.click")).map(|p| p.range());
     let ranges: Vec<_> = expert.collect();
     other.edit(|dense, _| ranges.into_iter().for_each(|range| dense[range].fill(0.3)));
     let of = |parameters| logits(&end.network, parameters, &SHOP.1);
@@ -268,11 +279,18 @@ fn every_objective_predicts_the_number_of_purchases() {
         let requests: Vec<u32> = data.split.train.clone().map(|r| r as u32).collect();
         let (model, inputs) =
             ((&run.network.model, &run.parameters), (&run.network.feed, &run.network.heads[..]));
-        let found =
-            predict(model, inputs, &Source::from(data), &requests, Mode::Evaluate, &mut Team::new(1));
+        let found = predict(
+            model,
+            inputs,
+            &Source::from(data),
+            &requests,
+            Mode::Evaluate,
+            &mut Team::new(1),
+        );
         let place = |name: &str| config.tasks.iter().position(|task| task.name == name).unwrap();
         let (click, purchase) = (&found[place("click")].values, &found[place("purchase")].values);
-        let expected: f64 = click.iter().zip(purchase).map(|(a, v)| sigmoid(*a) * sigmoid(*v)).sum();
+        let expected: f64 =
+            click.iter().zip(purchase).map(|(a, v)| sigmoid(*a) * sigmoid(*v)).sum();
         let bought = &data.impressions.labels[1][train_rows.clone()];
         let bought: f64 = bought.iter().map(|&label| f64::from(label)).sum();
         assert!(bought > 30.0, "{bought}");
@@ -393,9 +411,8 @@ fn the_use_of_experts_is_measured_on_validation() {
     mmoe.train.epochs = 1;
     let run = trained(&mmoe, &SHOP.1, 1);
     let mut parameters = run.parameters.clone();
-    let range = |name: &str| {
-        run.network.model.params().iter().find(|p| p.name == name).unwrap().range()
-    };
+    let range =
+        |name: &str| run.network.model.params().iter().find(|p| p.name == name).unwrap().range();
     let (bias, dead) = (range("gates.click.bias"), range("experts.0.2.bias"));
     parameters.edit(|dense, _| {
         dense[bias.start] = 50.0;
@@ -526,7 +543,10 @@ fn objectives_and_labels_that_make_no_sense_are_refused() {
         let message = config.check().unwrap_err().to_string();
         assert!(parts.iter().all(|part| message.contains(part)), "{message}");
     };
-    refused(|c| c.tasks[1].propensity_clip = Some(5.0), &["task.purchase.propensity_clip", "escm2_ips"]);
+    refused(
+        |c| c.tasks[1].propensity_clip = Some(5.0),
+        &["task.purchase.propensity_clip", "escm2_ips"],
+    );
     refused(|c| c.tasks[1].order_weight = Some(1.0), &["task.purchase.order_weight", "`aitm`"]);
     refused(
         |c| {
@@ -572,11 +592,102 @@ fn tasks_without_both_answers_are_refused() {
     refused(|labels| labels[0].fill(1), Esmm, &["task `click`", "label 1"]);
     refused(|labels| labels[0].fill(0), Escm2Ips, &["task `click`", "label 0"]);
     // Bought wherever clicked.
-    refused(|labels| labels[1] = labels[0].clone(), ClickSpace, &["task `purchase`", "clicked", "label 1"]);
+    refused(
+        |labels| labels[1] = labels[0].clone(),
+        ClickSpace,
+        &["task `purchase`", "clicked", "label 1"],
+    );
     // Bought, but never where clicked.
     refused(
         |labels| labels[1] = labels[0].iter().map(|click| 1 - click).collect(),
         Esmm,
         &["task `purchase`", "clicked", "label 0"],
     );
+}
+
+/// What a task is not asked about does not matter, whatever the log says there.
+#[test]
+fn a_task_learns_where_it_is_asked() {
+    let mut asking = config(ModelKind::SharedBottom);
+    let mut liked = Task::new("liked", TaskKind::Binary);
+    liked.sample_space = Some("asked".into());
+    asking.tasks.push(liked);
+    asking.train.epochs = 1;
+    asking.check().unwrap();
+    let labels = ["click", "purchase", "liked", "asked"];
+    assert_eq!(asking.label_columns(), labels);
+    assert_eq!((asking.sample_space(4), asking.sample_space(0)), (Some(3), None));
+
+    let mut data = SHOP.1.clone();
+    data.targets.push(None);
+    let mut rng = Rng::new(2, 2);
+    let mut coins = |share: f64| -> Vec<u8> {
+        data.impressions.item.iter().map(|_| u8::from(rng.uniform() < share)).collect()
+    };
+    let (asked, first, other) = (coins(0.4), coins(0.2), coins(0.8));
+    let mixed: Vec<u8> =
+        (0..asked.len()).map(|i| if asked[i] == 1 { first[i] } else { other[i] }).collect();
+    let run = |liked: &[u8]| {
+        let mut data = data.clone();
+        data.impressions.labels.extend([liked.to_vec(), asked.clone()]);
+        let constants = daogou::train::constants(&asking, &data).unwrap();
+        (constants[4].answer[0], train(&asking, &data, &Options::default(), &mut ()).unwrap())
+    };
+    let ((rate, one), (again, two)) = (run(&first), run(&mixed));
+    assert!((rate - 0.2).abs() < 0.02 && rate == again, "{rate}, {again}");
+    assert!(bits(&one.parameters) == bits(&two.parameters));
+    assert_eq!(one.history, two.history);
+
+    let mut nowhere = data.clone();
+    nowhere.impressions.labels.extend([first, vec![0; asked.len()]]);
+    let error = train(&asking, &nowhere, &Options::default(), &mut ()).err().expect("refused");
+    let message = error.to_string();
+    assert!(
+        message.contains("task `liked`") && message.contains("sample space is empty"),
+        "{message}"
+    );
+    for (space, part) in [("liked", "its own label"), ("clicked", "")] {
+        asking.tasks[4].sample_space = Some(space.into());
+        let checked = asking.check().map_err(|error| error.to_string());
+        assert_eq!(checked.is_err(), !part.is_empty(), "{checked:?}");
+        assert!(checked.err().unwrap_or_default().contains(part));
+    }
+    assert_eq!(asking.sample_space(4), Some(0), "the label of the click");
+}
+
+/// The column of a sample space is read beside the labels.
+#[test]
+fn a_sample_space_is_a_column_of_the_log() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut rows = String::from("user_id,item_id,click,liked,asked\n");
+    for i in 0..40 {
+        rows += &format!("u{},i{},{},{},{}\n", i % 7, i % 5, i % 2, i % 3 / 2, i % 4 / 2);
+    }
+    std::fs::write(directory.path().join("log.csv"), rows).unwrap();
+    let text = r#"
+        [data]
+        impressions = ["log.csv"]
+        split = { method = "row_order", train = 0.8, valid = 0.1, test = 0.1 }
+        [columns]
+        [[feature]]
+        name = "item_id"
+        side = "item"
+        type = "id"
+        [[task]]
+        name = "click"
+        kind = "binary"
+        [[task]]
+        name = "liked"
+        kind = "binary"
+        sample_space = "asked"
+    "#;
+    let config = Config::parse(text, &directory.path().join("daogou.toml")).unwrap();
+    let data = Dataset::load(&config, directory.path()).unwrap();
+    assert_eq!(data.impressions.labels.len(), 3);
+    let asked: Vec<u8> = (0..40).map(|i| i % 4 / 2).collect();
+    assert_eq!(data.impressions.labels[2], asked);
+    let missing = text.replace("\"asked\"", "\"seen\"");
+    let config = Config::parse(&missing, &directory.path().join("daogou.toml")).unwrap();
+    let message = Dataset::load(&config, directory.path()).unwrap_err().to_string();
+    assert!(message.contains("seen"), "{message}");
 }

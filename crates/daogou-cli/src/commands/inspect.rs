@@ -74,10 +74,15 @@ impl Inspect {
         }
         let _ = writeln!(out, "  {:<28}{:>10}", "dense parameters", model.n_dense());
         if let Some(used) = experts {
-            let _ = writeln!(out, "\n{:<30}{:>8}  share of each expert", "gates, on validation", "entropy");
+            let _ = writeln!(
+                out,
+                "\n{:<30}{:>8}  share of each expert",
+                "gates, on validation", "entropy"
+            );
             for gate in &used.gates {
                 let shares: Vec<String> = gate.shares.iter().map(|s| format!("{s:.3}")).collect();
-                let _ = writeln!(out, "  {:<28}{:>8.3}  {}", gate.gate, gate.entropy, shares.join(" "));
+                let _ =
+                    writeln!(out, "  {:<28}{:>8.3}  {}", gate.gate, gate.entropy, shares.join(" "));
             }
             let _ = writeln!(out, "\n{:<30}{:>8}", "experts", "dead");
             for expert in &used.experts {

@@ -56,9 +56,7 @@ impl<T: Real> Op<T> for Conditional {
                     let e = d.min(T::of(MARGIN)).exp();
                     let u = if held { T::ZERO } else { e / (T::ONE - e) };
                     super::give(modes[0], da.row(i), |_| dy * (T::ONE + u));
-                    super::give(modes[1], dc.row(i), |_| {
-                        -dy * ((-c).sigmoid() + u)
-                    });
+                    super::give(modes[1], dc.row(i), |_| -dy * ((-c).sigmoid() + u));
                 }
             },
         );
@@ -80,7 +78,8 @@ mod tests {
         let parameters = Parameters::new(&model, 1);
         let mut workspace = Workspace::new(&model);
         let mut micro = Micro::new(&model);
-        let pairs = [(-6.0, -3.0), (-2.0, 1.0), (-40.0, -3.0), (-3.0, 30.0), (1.0, 1.5), (-30.0, -29.0)];
+        let pairs =
+            [(-6.0, -3.0), (-2.0, 1.0), (-40.0, -3.0), (-3.0, 30.0), (1.0, 1.5), (-30.0, -29.0)];
         let contradictions = [(0.0, 0.0), (2.0, -3.0), (40.0, -40.0)];
         for (a, c) in pairs.iter().chain(&contradictions) {
             micro.rows[0] += 1;
@@ -93,7 +92,10 @@ mod tests {
         for (row, (a, c)) in pairs.iter().enumerate() {
             let p = sigmoid(*a) / sigmoid(*c);
             let (found, expected) = (found(row), (p / (1.0 - p)).ln());
-            assert!((found - expected).abs() < 1e-4 * expected.abs().max(1.0), "{found}, {expected}");
+            assert!(
+                (found - expected).abs() < 1e-4 * expected.abs().max(1.0),
+                "{found}, {expected}"
+            );
         }
         for row in pairs.len()..pairs.len() + contradictions.len() {
             let z = found(row);

@@ -44,15 +44,6 @@ impl<T: Real> Loss<T> for BceProduct {
     }
     fn run(&self, pass: &mut Pass<'_, T>, scale: Option<T>, modes: &[GradMode]) -> LossSum {
         let grads = [pass.grad_mut(self.a), pass.grad_mut(self.b)];
-        by_row(
-            pass,
-            [self.a, self.b],
-            self.label,
-            self.weight,
-            scale,
-            modes,
-            grads,
-            point,
-        )
+        by_row(pass, [self.a, self.b], self.label, self.weight, scale, modes, grads, point)
     }
 }

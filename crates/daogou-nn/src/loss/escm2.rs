@@ -101,8 +101,7 @@ impl<T: Real> Loss<T> for Escm2 {
                 for i in 0..clicked.len() {
                     let (a, v, s) = (a.row(i)[0], v.row(i)[0], bought[i]);
                     let (whole, [whole_a, whole_v]) = bce_product::point([a, v], s);
-                    let w =
-                        if clicked[i] == T::ZERO { T::ZERO } else { unit * by.relative(a) };
+                    let w = if clicked[i] == T::ZERO { T::ZERO } else { unit * by.relative(a) };
                     let known = v.softplus() - s * v;
                     let (risk, risk_v, risk_d) =
                         Debiasing::risk(v, d.map(|d| d.row(i)[0]), s, (w, known));
@@ -129,9 +128,12 @@ mod tests {
     /// Every derivative against central differences, with weight and known loss held as the method holds them.
     #[test]
     fn derivatives_of_the_risk() {
-        for (v, d, s, w) in
-            [(-2.0, Some(0.3), 0.0, 4.0), (1.5, Some(-1.0), 1.0, 0.7), (0.4, None, 1.0, 12.0), (-1.0, Some(2.0), 0.0, 0.0)]
-        {
+        for (v, d, s, w) in [
+            (-2.0, Some(0.3), 0.0, 4.0),
+            (1.5, Some(-1.0), 1.0, 0.7),
+            (0.4, None, 1.0, 12.0),
+            (-1.0, Some(2.0), 0.0, 0.0),
+        ] {
             let known = f64::softplus(v) - s * v;
             let at = |v: f64, d: Option<f64>| Debiasing::risk(v, d, s, (w, known)).0;
             let (_, dv, dd) = Debiasing::risk(v, d, s, (w, known));

@@ -181,7 +181,8 @@ impl Loader<'_> {
             position = optional(&c.position, number.clone(), &mut wanted);
             propensity = optional(&c.propensity, number, &mut wanted);
             if self.known.is_none() || self.has_labels()? {
-                labels.extend(config.label_columns().into_iter().map(|c| wanted.add(c, Want::Label)));
+                labels
+                    .extend(config.label_columns().into_iter().map(|c| wanted.add(c, Want::Label)));
                 let place = |role| {
                     let task = &config.tasks[config.task_of(role)?];
                     wanted.columns.iter().position(|(n, w)| n == task.label() && *w == Want::Label)

@@ -72,7 +72,8 @@ pub(crate) fn binary_answers(
     let asked = &data.impressions.labels[space][impressions.clone()];
     let places: Vec<u32> = all.clone().filter(|&i| asked[i as usize] == 1).collect();
     let mut answers = vec![whole(name.clone(), logits.clone(), false).part(&places)];
-    if let Some(TaskScores::Logits(clicks)) = funnel(config, index).and_then(|click| scores[click]) {
+    if let Some(TaskScores::Logits(clicks)) = funnel(config, index).and_then(|click| scores[click])
+    {
         let pairs = clicks.iter().zip(logits);
         let product =
             pairs.map(|(&a, &v)| (sigmoid(f64::from(a)) * sigmoid(f64::from(v))) as f32).collect();

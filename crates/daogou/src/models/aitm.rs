@@ -43,8 +43,8 @@ pub(super) fn share(
         let info = g.linear(&name("info"), read[click], width, activation(config));
         let both = g.concat(&[info, read[purchase]]);
         let both = g.fields(both, 2);
-        let [q, k, v] = ["query", "key", "value"]
-            .map(|part| g.linear_without_bias(&name(part), both, width));
+        let [q, k, v] =
+            ["query", "key", "value"].map(|part| g.linear_without_bias(&name(part), both, width));
         read[purchase] = g.transfer(q, k, v, 2);
     }
     read

@@ -188,7 +188,8 @@ pub(super) fn losses(
                     (Some(click), PurchaseObjective::Escm2Ips | PurchaseObjective::Escm2Dr) => {
                         let place = binary(&config.tasks[click]).expect("click is binary");
                         let clicked = column(place, inputs, g);
-                        let imputation = head.imputation.as_ref().map(|imputation| imputation.logit);
+                        let imputation =
+                            head.imputation.as_ref().map(|imputation| imputation.logit);
                         let logits = (heads[click].logits, head.logits, imputation);
                         let debiasing = Debiasing {
                             // A run that only answers needs no rate, and an old one has none.

@@ -133,7 +133,7 @@ impl Network {
             ModelKind::SingleTask => single_task::build(g, &mut inputs, known)?,
             ModelKind::SharedBottom => {
                 two_level::build(g, &mut inputs, known, (shared_bottom::share, &mut gates))?
-            },
+            }
             ModelKind::Mmoe => two_level::build(g, &mut inputs, known, (mmoe::share, &mut gates))?,
             ModelKind::Ple => two_level::build(g, &mut inputs, known, (ple::share, &mut gates))?,
             ModelKind::Aitm => two_level::build(g, &mut inputs, known, (aitm::share, &mut gates))?,

@@ -84,7 +84,8 @@ pub(super) fn build(
         let about_request = (shared_request, shared);
         let shared = impressions(g, inputs, config, &of_all, about_request)?;
         let level = ("", Rows::Impression, &config.model.shared_units[..]);
-        let (read, _) = mixed(g, config, level, &Streams { own: own.clone(), shared }, false, known);
+        let (read, _) =
+            mixed(g, config, level, &Streams { own: own.clone(), shared }, false, known);
         own.iter().zip(read).for_each(|((task, _), read)| bases[*task] = Some(read));
     }
     let sizes = heads::sizes(config, shape)?;

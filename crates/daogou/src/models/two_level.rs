@@ -137,7 +137,8 @@ pub(super) fn about(fields: &Fields, request: bool) -> Vec<NodeId> {
 pub(super) fn nothing_known(task: &str) -> Error {
     Error::Config {
         key: format!("task.{task}"),
-        problem: "expected a user, context or history feature for a request-level task, found none".into(),
+        problem: "expected a user, context or history feature for a request-level task, found none"
+            .into(),
         hint: Some("add one, or set `source = \"row\"`".into()),
     }
 }

@@ -4,8 +4,8 @@
 //! function of the run and its log: no clock, no path, no order of a hash map, so the same run gives the same bytes.
 
 mod chart;
-mod exposure;
 mod experts;
+mod exposure;
 mod facts;
 mod learning;
 mod lists;

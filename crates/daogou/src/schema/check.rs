@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use super::config::{
-    Config, FeatureType, LabelSource, ModelKind, PurchaseObjective, Role, Side, Task, TaskKind, Transform,
+    Config, FeatureType, LabelSource, ModelKind, PurchaseObjective, Role, Side, Task, TaskKind,
+    Transform,
 };
 use crate::{Error, Result};
 
@@ -282,7 +283,12 @@ impl Config {
             {
                 return Err(Error::config(
                     key("label"),
-                    format!("tasks `{}` and `{}` have the same label column `{}`", other.name, task.name, task.label()),
+                    format!(
+                        "tasks `{}` and `{}` have the same label column `{}`",
+                        other.name,
+                        task.name,
+                        task.label()
+                    ),
                 )
                 .with_hint("give each task a column of its own, or remove one of them"));
             }
@@ -337,7 +343,12 @@ impl Config {
         }
         let escm2 = purchase && objective.is_escm2();
         for (option, value, applies, least) in [
-            ("order_weight", task.order_weight, purchase && objective == PurchaseObjective::Aitm, 0.0),
+            (
+                "order_weight",
+                task.order_weight,
+                purchase && objective == PurchaseObjective::Aitm,
+                0.0,
+            ),
             ("cvr_weight", task.cvr_weight, escm2, 0.0),
             ("ctcvr_weight", task.ctcvr_weight, escm2, 0.0),
             ("propensity_clip", task.propensity_clip, escm2, 1.0),
@@ -345,7 +356,8 @@ impl Config {
         ] {
             let Some(value) = value else { continue };
             if !applies {
-                let of = if option == "order_weight" { "`aitm`" } else { "`escm2_ips` or `escm2_dr`" };
+                let of =
+                    if option == "order_weight" { "`aitm`" } else { "`escm2_ips` or `escm2_dr`" };
                 return Err(Error::config(
                     key(option),
                     format!("applies to a purchase with objective {of} only"),

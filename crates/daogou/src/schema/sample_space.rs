@@ -57,9 +57,14 @@ impl Config {
                 .with_hint("`objective` says what it is learned from"));
         }
         if space == task.label() {
-            return Err(Error::config(key, "a task asked only where its own label is 1 is always right"));
+            return Err(Error::config(
+                key,
+                "a task asked only where its own label is 1 is always right",
+            ));
         }
-        if space == CLICKED && (self.task_of(Role::Click).is_none() || task.role() == Some(Role::Click)) {
+        if space == CLICKED
+            && (self.task_of(Role::Click).is_none() || task.role() == Some(Role::Click))
+        {
             return Err(Error::config(key, "`clicked` needs another task, of role `click`"));
         }
         let known = self.tasks.iter().any(|t| t.kind == TaskKind::Binary && t.label() == space);

@@ -225,10 +225,7 @@ mod tests {
     fn used(shares: &[f64], dead: f64) -> ExpertUse {
         let names: Vec<String> = (0..shares.len()).map(|j| format!("experts.{j}")).collect();
         ExpertUse {
-            experts: names
-                .iter()
-                .map(|name| UnitUse { expert: name.clone(), dead })
-                .collect(),
+            experts: names.iter().map(|name| UnitUse { expert: name.clone(), dead }).collect(),
             gates: vec![GateUse {
                 gate: "click".into(),
                 experts: names,

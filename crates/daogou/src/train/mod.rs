@@ -20,9 +20,9 @@ use daogou_nn::{
 use serde::{Deserialize, Serialize};
 
 use crate::data::Dataset;
+use crate::metrics::logloss::binary_entropy;
 use crate::models::predict::{MICRO, cut};
 use crate::models::{Feed, Head, Mixing, Mode, Network, Shape, Source};
-use crate::metrics::logloss::binary_entropy;
 use crate::schema::{self, Config, PurchaseObjective, Role, TaskKind};
 use crate::{Error, Result};
 
@@ -250,8 +250,9 @@ pub fn train(
             for (task, sum) in engine.losses().iter().enumerate() {
                 at.loss_sums[task] += sum.sum;
                 at.loss_weights[task] += sum.weight;
-                losses[task] =
-                    at.loss_sums[task] / at.loss_weights[task].max(1e-300) / constants[task].objective_loss;
+                losses[task] = at.loss_sums[task]
+                    / at.loss_weights[task].max(1e-300)
+                    / constants[task].objective_loss;
             }
             observer.step(&Progress {
                 epoch: at.epoch + 1,
