@@ -111,4 +111,5 @@ def main():
         save_file(trained.state_dict(), os.path.join(HERE, f"{name}.safetensors"))
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -363,3 +363,101 @@ fn parts_that_rows_share() {
         w.watch("product", product, rows);
     });
 }
+
+#[test]
+fn transfer_between_towers() {
+    check(|w| {
+        let rows = w.rows;
+        let item = w.g.lookup(w.items, rows);
+        let earlier = w.g.linear("earlier", item, 5, Activation::Silu);
+        let info = w.g.linear("info", earlier, 5, Activation::Relu);
+        let later = w.g.linear("later", item, 5, Activation::Silu);
+        let both = w.g.concat(&[info, later]);
+        let both = w.g.fields(both, 2);
+        let [q, k, v] = ["q", "k", "v"].map(|name| w.g.linear_without_bias(name, both, 5));
+        let mixed = w.g.transfer(q, k, v, 2);
+        w.watch("mixed", mixed, rows);
+        // Queries, keys and values may be the same node.
+        let own = w.g.transfer(both, both, both, 2);
+        w.watch("own", own, rows);
+        w.watch("earlier", earlier, rows);
+    });
+}
+
+#[test]
+fn a_later_step_given_the_earlier_one() {
+    check(|w| {
+        let rows = w.rows;
+        let item = w.g.lookup(w.items, rows);
+        let heads = w.g.linear_group(&[("click", 1), ("joint", 1)], item, Activation::None);
+        let conditional = w.g.conditional(heads[1], heads[0]);
+        w.watch("conditional", conditional, rows);
+        let label = w.input(rows, 1, Fill::Label);
+        w.g.bce_ordered("joint", (heads[0], heads[1]), label, 0.6);
+    });
+}
+
+/// Where nothing learns through what the method holds constant, its gradient is that of its value.
+#[test]
+fn debiased_purchases() {
+    for (cvr_weight, ctcvr_weight, self_normalise) in
+        [(1.0, 0.0, true), (0.3, 1.2, false), (0.0, 1.0, true)]
+    {
+        let debiasing = crate::Debiasing {
+            click_rate: 0.4,
+            cvr_weight,
+            ctcvr_weight,
+            clip: 1.5,
+            self_normalise,
+        };
+        check(|w| {
+            let rows = w.rows;
+            let item = w.g.lookup(w.items, rows);
+            let (clicked, bought) = (w.input(rows, 1, Fill::Label), w.input(rows, 1, Fill::Label));
+            let given = [(); 2].map(|()| w.input(rows, 1, Fill::Number));
+            let [click, purchase] = given.map(|input| w.g.dense(input));
+            let learned = w.g.linear("cvr", item, 1, Activation::None);
+            w.g.escm2("ips", (click, learned, None), (clicked, bought), debiasing);
+            let imputed = w.g.linear("imputed", item, 1, Activation::None);
+            let logits = (click, purchase, Some(imputed));
+            w.g.escm2("dr", logits, (clicked, bought), debiasing);
+        });
+    }
+}
+
+/// A detached node has the values of the node and no way back: of `d(x·x) = 2x dx` half is left.
+#[test]
+fn detached_nodes_pass_nothing_back() {
+    let gradients = |detached: bool| {
+        let mut w = World::new(256);
+        let rows = w.rows;
+        let item = w.g.lookup(w.items, rows);
+        // `other` is a slice whose only reader is detached.
+        let layers = w.g.linear_group(&[("x", 4), ("other", 3)], item, Activation::None);
+        let (x, other) = (layers[0], w.g.detach(layers[1]));
+        let again = if detached { w.g.detach(x) } else { x };
+        let square = w.g.mul(x, again);
+        let all = w.g.concat(&[square, other]);
+        w.watch("all", all, rows);
+        let mut engine = Engine::new(w.g.finish(), &EngineConfig { seed: 3, ..Default::default() });
+        let mut batch = Batch::new(engine.model(), 1);
+        let micro = &mut batch.micros_mut()[0];
+        micro.rows = vec![1, 6, 1];
+        micro.ids[0].extend([1, 2, 3, 4, 5, 6]);
+        micro.inputs[0].extend([0.0, 1.0, 0.0, 1.0, 1.0, 0.0]);
+        micro.maps.iter_mut().zip([6, 1]).for_each(|(map, n)| map.extend(vec![0; n]));
+        let grads = engine.gradients(&mut batch);
+        let named = |name: &str| {
+            let param = engine.model().params.iter().find(|p| p.name == name).unwrap();
+            grads[param.range()].to_vec()
+        };
+        ["x.weight", "other.weight", "watch_all.weight"].map(named)
+    };
+    let ([whole, _, watch], [half, other, same]) = (gradients(false), gradients(true));
+    assert!(whole.iter().any(|g| g.abs() > 1e-3));
+    for (whole, half) in whole.iter().zip(&half) {
+        assert!((whole - 2.0 * half).abs() < 1e-12, "{whole} and {half}");
+    }
+    assert!(other.iter().all(|g| *g == 0.0), "{other:?}");
+    assert_eq!(watch, same);
+}

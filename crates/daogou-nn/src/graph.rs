@@ -84,6 +84,8 @@ pub(crate) struct Node {
     pub(crate) stride: usize,
     view: View,
     source: Source,
+    /// A view of another node that no gradient goes back through.
+    detached: bool,
     /// Read by layers through its parts instead.
     bypassed: bool,
     /// Rows must follow each other without a gap, because the node is also seen in another shape.
@@ -295,6 +297,7 @@ impl<T: Real> Graph<T> {
             stride: 0,
             view: View::Own,
             source: Source::Other,
+            detached: false,
             bypassed: false,
             packed: false,
         };
@@ -545,6 +548,27 @@ impl<T: Real> Graph<T> {
         out
     }
 
+    /// The values of `x` without a way back: nothing behind `x` learns from what reads this. Costs nothing.
+    pub fn detach(&mut self, x: NodeId) -> NodeId {
+        let out = self.like(x, self.cols(x));
+        (self.nodes[out.0].view, self.nodes[out.0].detached) = (View::Columns(x, 0), true);
+        out
+    }
+
+    /// `x · Wᵀ` without a bias: `[rows, units]`, with the parameter `{name}.weight`.
+    pub fn linear_without_bias(&mut self, name: &str, x: NodeId, units: usize) -> NodeId {
+        let inputs = self.cols(x);
+        let init = Init::Uniform((3.0 / inputs as f64).sqrt());
+        let weight = self.param(format!("{name}.weight"), units, inputs, init);
+        let (offset, out) = (self.params[weight.0].offset, self.like(x, units));
+        let columns = std::iter::once(0..inputs).collect();
+        let cols = inputs;
+        let weight =
+            self.weight(Weight { offset, units, cols, columns, transposed: 0, gathered: None });
+        self.push(layers::Linear { x, out, weight, bias: None, relu: false, picked: Vec::new() });
+        out
+    }
+
     /// Softmax over the columns of each row.
     pub fn softmax(&mut self, x: NodeId) -> NodeId {
         let out = self.like(x, self.cols(x));
@@ -639,6 +663,29 @@ impl<T: Real> Graph<T> {
         out
     }
 
+    /// `Σ_f α_f v_f` over the fields of each row, with `α = softmax(⟨q_f, k_f⟩ / √cols)`: AITM's transfer (Xi et al.
+    /// 2021). `q`, `k` and `v` have the rows of [`Graph::fields`]; the result has one row per `fields` of them.
+    pub fn transfer(&mut self, q: NodeId, k: NodeId, v: NodeId, fields: usize) -> NodeId {
+        let Node { domain, repeat, cols, .. } = self.nodes[q.0].clone();
+        for other in [k, v] {
+            self.same_rows(q, other);
+            assert_eq!(self.cols(other), cols, "queries, keys and values have the same columns");
+        }
+        assert!(repeat.is_multiple_of(fields), "rows of {fields} fields");
+        let out = self.node(domain, repeat / fields, cols);
+        self.push(layers::Transfer { q, k, v, out, fields });
+        out
+    }
+
+    /// The logit of `σ(joint) / σ(condition)`: of a step given the step before it, from the logits of both among all rows.
+    pub fn conditional(&mut self, joint: NodeId, condition: NodeId) -> NodeId {
+        self.same_rows(joint, condition);
+        assert_eq!((self.cols(joint), self.cols(condition)), (1, 1), "logits of one column");
+        let out = self.like(joint, 1);
+        self.push(layers::Conditional { joint, condition, out });
+        out
+    }
+
     /// A row of `fields · dim` values seen as `fields` rows of `dim`: `[rows · fields, dim]`.
     pub fn fields(&mut self, x: NodeId, fields: usize) -> NodeId {
         let Node { domain, repeat, cols, view, .. } = self.nodes[x.0].clone();
@@ -697,6 +744,33 @@ impl<T: Real> Graph<T> {
         weight: Option<InputId>,
     ) {
         self.loss(name, loss::BceProduct { a, b, label, weight }, a, &[(label, 1)], weight);
+    }
+
+    /// Binary cross-entropy of `later` against labels, plus `price · max(σ(later) − σ(earlier), 0)`: AITM's loss of a later
+    /// step of a funnel (Xi et al. 2021).
+    pub fn bce_ordered(
+        &mut self,
+        name: &str,
+        (earlier, later): (NodeId, NodeId),
+        label: InputId,
+        price: f64,
+    ) {
+        let op = loss::BceOrdered { earlier, later, label, price };
+        self.loss(name, op, later, &[(label, 1)], None);
+    }
+
+    /// ESCM²'s loss of a purchase after a click (Wang et al. 2022): see [`Debiasing`](crate::Debiasing). `clicked` and
+    /// `bought` are labels of every row. With `imputation`, the logit whose softplus estimates the purchase loss, it is
+    /// doubly robust.
+    pub fn escm2(
+        &mut self,
+        name: &str,
+        (click, purchase, imputation): (NodeId, NodeId, Option<NodeId>),
+        (clicked, bought): (InputId, InputId),
+        debiasing: loss::Debiasing,
+    ) {
+        let op = loss::Escm2 { click, purchase, imputation, clicked, bought, debiasing };
+        self.loss(name, op, purchase, &[(clicked, 1), (bought, 1)], None);
     }
 
     /// Cross-entropy of `softmax(logits)` against a distribution per row (soft targets); a row of zeros costs nothing.
@@ -949,6 +1023,7 @@ impl<T: Real> Graph<T> {
             // Gradient may arrive at the node itself, at a slice of its columns, or at the concatenation it is in.
             let slices: Vec<NodeId> = (0..n)
                 .filter(|&s| matches!(self.nodes[s].view, View::Columns(of, _) if of == out))
+                .filter(|&s| !self.nodes[s].detached)
                 .map(NodeId)
                 .filter(|s| !self.ops.iter().any(|op| op.output() == *s))
                 .collect();
@@ -977,6 +1052,9 @@ impl<T: Real> Graph<T> {
 
     /// Whether anything behind `node` has parameters, looking through views.
     fn learns_through(&self, learns: &[bool], node: NodeId) -> bool {
+        if self.nodes[node.0].detached {
+            return false;
+        }
         learns[node.0]
             || match self.nodes[node.0].view {
                 View::Columns(of, _) | View::Reshape(of) => {

@@ -65,7 +65,7 @@ pub use frozen::{Frozen, FrozenWorkspace};
 pub use graph::{DomainId, Graph, InputId, MapId, Model, NodeId, Param, TableId};
 pub use init::Init;
 pub use layers::Activation;
-pub use loss::LossSum;
+pub use loss::{Debiasing, LossSum};
 pub use optim::{DenseOptimizer, TableOptimizer};
 pub use parameters::Parameters;
 pub use real::Real;

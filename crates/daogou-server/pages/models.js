@@ -273,7 +273,7 @@ function detailsOf(runs, names, chosen, open) {
       t("models.experts.note"),
       experts(runs),
       t(
-        runs.some((run) => ["mmoe", "ple"].includes(run.config?.model?.kind))
+        runs.some((run) => ["mmoe", "ple", "stem"].includes(run.config?.model?.kind))
           ? "models.experts.unmeasured"
           : "models.experts.none",
       ),
@@ -483,8 +483,14 @@ function experts(runs) {
     .filter((run) => run.experts?.length)
     .map((run) => {
       const n = Math.max(...run.experts.map(({ shares }) => shares.length));
-      const used = Array.from({ length: n }, (_, e) => Math.max(...run.experts.map(({ shares }) => shares[e] ?? 0)));
-      const idle = used.map((share, e) => (share < 0.02 ? e + 1 : null)).filter(Boolean);
+      const used = new Map();
+      for (const { shares, names } of run.experts)
+        shares.forEach((share, e) => {
+          // Gates may have experts of their own.
+          const name = names?.[e] ?? String(e + 1);
+          used.set(name, Math.max(share, used.get(name) ?? 0));
+        });
+      const idle = [...used].filter(([, share]) => share < 0.02).map(([name]) => name);
       const names = Array.from({ length: n }, (_, e) => t("models.expert", { n: e + 1 }));
       return figure({
         title: run.name,

@@ -234,6 +234,8 @@ export const en = {
   "kind.shared_bottom": "Shared bottom",
   "kind.mmoe": "MMoE",
   "kind.ple": "PLE",
+  "kind.aitm": "AITM",
+  "kind.stem": "STEM",
   "kind.single_task": "One per task",
   "kind.shared_mlp": "One shared MLP",
   "models.load": "Load",

@@ -231,6 +231,8 @@ export const zh = {
   "kind.shared_bottom": "共享底层",
   "kind.mmoe": "MMoE",
   "kind.ple": "PLE",
+  "kind.aitm": "AITM",
+  "kind.stem": "STEM",
   "kind.single_task": "每任务一网",
   "kind.shared_mlp": "单一共享 MLP",
   "models.load": "载入",

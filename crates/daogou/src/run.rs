@@ -210,14 +210,14 @@ impl TrainedRun {
         mode: Mode,
         team: &mut Team,
     ) -> Vec<Logits> {
-        let Network { model, feed, heads } = &self.network;
+        let Network { model, feed, heads, .. } = &self.network;
         predict((model, &self.parameters), (feed, heads), source, requests, mode, team)
     }
 
     /// Runs the network forward to calibrated logits, on a team of `threads`: whatever becomes a probability comes from
     /// here.
     pub fn forward(&self, threads: usize) -> CalibratedForward<'_> {
-        let Network { model, feed, heads } = &self.network;
+        let Network { model, feed, heads, .. } = &self.network;
         let forward = Forward::new((model, &self.parameters), (feed, heads), threads);
         CalibratedForward::new(forward, &self.calibrations)
     }

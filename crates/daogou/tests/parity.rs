@@ -1,4 +1,5 @@
-//! The founding document's network against what PyTorch made of it (`tests/parity/make_capture.py`).
+//! Networks against what PyTorch made of them: the founding document's (`tests/parity/make_capture.py`), MMoE and PLE
+//! (`tests/parity/make_experts.py`).
 
 use std::path::PathBuf;
 
@@ -10,7 +11,16 @@ use daogou_nn::{
     Batch, DenseOptimizer, Engine, EngineConfig, Parameters, StepSize, TableOptimizer, Team,
 };
 
-const CONFIG: &str = r#"
+/// A network, and what the names of its captures start with.
+#[derive(Clone, Copy)]
+struct Case {
+    config: &'static str,
+    prefix: &'static str,
+}
+
+const FOUNDING: Case = Case { config: FOUNDING_CONFIG, prefix: "" };
+
+const FOUNDING_CONFIG: &str = r#"
 [data]
 impressions = ["rows.csv"]
 split = { method = "row_order", train = 1.0, valid = 0.0, test = 0.0 }
@@ -62,25 +72,92 @@ shared_units = [128, 64]
 position_term = false
 "#;
 
+macro_rules! of_experts {
+    ($purchase:literal, $model:literal) => {
+        concat!(
+            r#"
+[data]
+impressions = ["rows.csv"]
+split = { method = "row_order", train = 1.0, valid = 0.0, test = 0.0 }
+
+[columns]
+
+[[feature]]
+name = "user_id"
+side = "user"
+type = "id"
+
+[[feature]]
+name = "item_id"
+side = "item"
+type = "id"
+
+[[feature]]
+name = "brand"
+side = "item"
+type = "id"
+
+[[feature]]
+name = "price"
+side = "item"
+type = "number"
+transform = "none"
+
+[[task]]
+name = "click"
+kind = "binary"
+
+[[task]]
+name = "purchase"
+kind = "binary"
+objective = ""#,
+            $purchase,
+            r#""
+
+[model]
+embedding_dim = 8
+request_units = [12]
+shared_units = [16, 10]
+tower_units = [6]
+position_term = false
+"#,
+            $model
+        )
+    };
+}
+
+const MMOE: Case =
+    Case { config: of_experts!("esmm", "kind = 'mmoe'\nexperts = 3\n"), prefix: "mmoe_" };
+
+const PLE: Case = Case {
+    config: of_experts!(
+        "click_space",
+        "kind = 'ple'\nlevels = 2\ntask_experts = 2\nshared_experts = 1\n"
+    ),
+    prefix: "ple_",
+};
+
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/parity")
 }
 
 struct World {
+    prefix: &'static str,
     data: Dataset,
     network: Network,
 }
 
-fn world() -> World {
-    let config = Config::parse(CONFIG, &folder().join("parity.toml")).unwrap();
+fn world(case: Case) -> World {
+    let config = Config::parse(case.config, &folder().join("parity.toml")).unwrap();
     let data = Dataset::load(&config, &folder()).unwrap();
     let network = Network::build(&config, &data.space, &Shape::of(&config, &data)).unwrap();
-    World { data, network }
+    World { prefix: case.prefix, data, network }
 }
 
 /// Puts captured weights, under PyTorch's names, into `parameters`.
 fn read(name: &str, world: &World, parameters: &mut Parameters) {
-    let mut weights = Tensors::read(&folder().join(name)).unwrap();
+    let file = format!("{}{name}.safetensors", world.prefix);
+    let mut weights = Tensors::read(&folder().join(file)).unwrap();
     let mut dense = Vec::new();
     for p in world.network.model.params() {
         let shape = if p.cols == 0 { vec![p.rows] } else { vec![p.rows, p.cols] };
@@ -97,12 +174,11 @@ fn read(name: &str, world: &World, parameters: &mut Parameters) {
     weights.finish().unwrap();
 }
 
-#[test]
-fn logits_equal_pytorch() {
-    let world = world();
+fn logits(case: Case) {
+    let world = world(case);
     let mut parameters = Parameters::new(&world.network.model, 1);
-    read("initial.safetensors", &world, &mut parameters);
-    let Network { model, feed, heads } = &world.network;
+    read("initial", &world, &mut parameters);
+    let Network { model, feed, heads, .. } = &world.network;
     let order: Vec<u32> = (0..world.data.requests.len() as u32).collect();
     let source = Source::from(&world.data);
     let found = predict(
@@ -113,7 +189,8 @@ fn logits_equal_pytorch() {
         Mode::Serve,
         &mut Team::new(2),
     );
-    let expected = std::fs::read_to_string(folder().join("logits.csv")).unwrap();
+    let expected =
+        std::fs::read_to_string(folder().join(format!("{}logits.csv", case.prefix))).unwrap();
     assert_eq!(expected.lines().count(), order.len());
     for (row, line) in expected.lines().enumerate() {
         let ours =
@@ -125,14 +202,29 @@ fn logits_equal_pytorch() {
     }
 }
 
+#[test]
+fn logits_equal_pytorch() {
+    logits(FOUNDING);
+}
+
+#[test]
+fn logits_of_experts_equal_pytorch() {
+    logits(MMOE);
+    logits(PLE);
+}
+
 /// Twenty steps on all rows at once end where PyTorch ends.
-fn steps(capture: &str, dense: DenseOptimizer, tables: TableOptimizer, rate: f64) {
-    let world = world();
+fn steps(
+    case: Case,
+    (capture, rate): (&str, f64),
+    (dense, tables): (DenseOptimizer, TableOptimizer),
+) {
+    let world = world(case);
     let mut expected = Parameters::new(&world.network.model, 1);
     read(capture, &world, &mut expected);
     let mut initial = Parameters::new(&world.network.model, 1);
-    read("initial.safetensors", &world, &mut initial);
-    let World { data, network: Network { model, feed, .. } } = world;
+    read("initial", &world, &mut initial);
+    let World { data, network: Network { model, feed, .. }, .. } = world;
     let mut engine = Engine::new(model, &EngineConfig { dense, tables, ..EngineConfig::default() });
     engine.parameters_mut().edit(|to, tables| {
         to.copy_from_slice(initial.dense());
@@ -162,13 +254,24 @@ fn steps(capture: &str, dense: DenseOptimizer, tables: TableOptimizer, rate: f64
     }
 }
 
+const SGD: (DenseOptimizer, TableOptimizer) =
+    (DenseOptimizer::Sgd { momentum: 0.0 }, TableOptimizer::Sgd);
+const ADAM: (DenseOptimizer, TableOptimizer) = (DenseOptimizer::Adam, TableOptimizer::LazyAdam);
+
 #[test]
 fn twenty_steps_of_sgd_equal_pytorch() {
-    let sgd = DenseOptimizer::Sgd { momentum: 0.0 };
-    steps("sgd.safetensors", sgd, TableOptimizer::Sgd, 0.05);
+    steps(FOUNDING, ("sgd", 0.05), SGD);
 }
 
 #[test]
 fn twenty_steps_of_adam_equal_pytorch() {
-    steps("adam.safetensors", DenseOptimizer::Adam, TableOptimizer::LazyAdam, 1e-3);
+    steps(FOUNDING, ("adam", 1e-3), ADAM);
+}
+
+#[test]
+fn twenty_steps_of_experts_equal_pytorch() {
+    for case in [MMOE, PLE] {
+        steps(case, ("sgd", 0.05), SGD);
+        steps(case, ("adam", 1e-3), ADAM);
+    }
 }

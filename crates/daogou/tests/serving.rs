@@ -10,7 +10,7 @@ use daogou::lists::Weights;
 use daogou::predict::PredictOptions;
 use daogou::recommend::{Ask, recommend};
 use daogou::run::TrainedRun;
-use daogou::schema::{Config, LabelSource, ModelKind, TaskKind};
+use daogou::schema::{Config, LabelSource, ModelKind, PurchaseObjective, TaskKind};
 use daogou::train::{Options, train};
 use daogou_nn::Team;
 use tempfile::TempDir;
@@ -30,6 +30,10 @@ fn shop(kind: ModelKind) -> Shop {
     let mut config = Config::read(&directory.path().join("daogou.toml")).unwrap();
     config.train.epochs = 1;
     config.model.kind = kind;
+    if kind == ModelKind::Aitm {
+        let purchase = config.tasks.iter_mut().find(|task| task.name == "purchase").unwrap();
+        purchase.objective = Some(PurchaseObjective::Aitm);
+    }
     if kind == ModelKind::SharedMlp {
         // It has one trunk, over rows: the mix is that of the rows, and there is no novelty.
         config.tasks.retain(|task| task.kind != TaskKind::Share);
@@ -187,8 +191,8 @@ fn objects(path: &Path) -> Vec<serde_json::Map<String, serde_json::Value>> {
 
 #[test]
 fn parts_join_without_a_seam_in_every_model() {
-    use ModelKind::{Mmoe, Ple, SharedBottom, SharedMlp, SingleTask};
-    for kind in [SharedBottom, SharedMlp, SingleTask, Mmoe, Ple] {
+    use ModelKind::{Aitm, Mmoe, Ple, SharedBottom, SharedMlp, SingleTask, Stem};
+    for kind in [SharedBottom, SharedMlp, SingleTask, Mmoe, Ple, Aitm, Stem] {
         let shop = shop(kind);
         let whole = shop.predict("impressions.parquet", "whole.csv", 1 << 16);
         for rows in [1000, 257, 7] {

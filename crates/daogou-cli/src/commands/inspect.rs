@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use daogou::evaluate::table::floor_rows;
 use daogou::run::TrainedRun;
+use daogou::train::Round;
 
 use super::{Format, Outcome};
 use crate::terminal::print;
@@ -24,6 +25,8 @@ impl Inspect {
     pub(super) fn run(self) -> anyhow::Result<Outcome> {
         let (run, manifest) = TrainedRun::open(&self.run)?;
         let model = &run.network.model;
+        let history = TrainedRun::history(&self.run)?;
+        let experts = Round::kept(&history).and_then(|round| round.experts.as_ref());
         let tables: Vec<(String, usize, usize)> =
             model.table_specs().map(|(n, rows, dim)| (n.to_string(), rows, dim)).collect();
         if self.format == Format::Json {
@@ -35,6 +38,7 @@ impl Inspect {
                 "users": run.stored.users.ids.len() - 1,
                 "items": run.stored.items.ids.len() - 1,
                 "exposure": run.exposure,
+                "experts": experts,
             });
             print(&(serde_json::to_string_pretty(&json)? + "\n"))?;
             return Ok(Outcome::Done);
@@ -69,6 +73,25 @@ impl Inspect {
             let _ = writeln!(out, "  {name:<28}{rows:>10}{dim:>6}");
         }
         let _ = writeln!(out, "  {:<28}{:>10}", "dense parameters", model.n_dense());
+        if let Some(used) = experts {
+            let _ = writeln!(
+                out,
+                "\n{:<30}{:>8}  share of each expert",
+                "gates, on validation", "entropy"
+            );
+            for gate in &used.gates {
+                let shares: Vec<String> = gate.shares.iter().map(|s| format!("{s:.3}")).collect();
+                let _ =
+                    writeln!(out, "  {:<28}{:>8.3}  {}", gate.gate, gate.entropy, shares.join(" "));
+            }
+            let _ = writeln!(out, "\n{:<30}{:>8}", "experts", "dead");
+            for expert in &used.experts {
+                let _ = writeln!(out, "  {:<28}{:>6.0} %", expert.expert, 100.0 * expert.dead);
+            }
+            for warning in used.warnings(&run.config.model) {
+                let _ = writeln!(out, "  warning: {warning}");
+            }
+        }
         floor_rows(&mut out, &run.exposure.floors);
         let _ = writeln!(out, "\nfiles");
         for (name, file) in &manifest.files {

@@ -7,7 +7,7 @@ use clap::Args;
 use daogou::artifact::{Provenance, RunWriter};
 use daogou::data::Dataset;
 use daogou::run::TrainedRun;
-use daogou::schema::Config;
+use daogou::schema::{Config, ModelConfig};
 use daogou::train::{self, Observer, Options, Progress, Round};
 use indicatif::ProgressBar;
 
@@ -111,6 +111,7 @@ fn now() -> String {
 struct Watch {
     bar: ProgressBar,
     names: Vec<String>,
+    model: ModelConfig,
     epoch: usize,
     header: bool,
 }
@@ -120,6 +121,7 @@ impl Watch {
         Self {
             bar: progress(0, "epoch {prefix} {wide_bar} {per_sec} {msg}"),
             names: config.tasks.iter().map(|t| t.name.clone()).collect(),
+            model: config.model.clone(),
             epoch: 0,
             header: false,
         }
@@ -171,5 +173,7 @@ impl Observer for Watch {
                 show(valid.and_then(|v| v.auc)),
             ));
         }
+        let warnings = round.experts.iter().flat_map(|used| used.warnings(&self.model));
+        warnings.for_each(|text| self.line(&format!("warning: {text}")));
     }
 }

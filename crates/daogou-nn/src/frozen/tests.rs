@@ -101,10 +101,19 @@ fn model<T: Real>() -> (Model<T>, Vec<NodeId>) {
     let mixed = g.layer_norm("norm", mixed);
     let mixed = g.dropout(mixed, 0.1);
     let tower = g.linear("tower", mixed, 33, Activation::Relu);
+    // What one tower has found out, handed on to another.
+    let later = g.linear("later", x, 33, Activation::Silu);
+    let (info, later) = (g.detach(tower), g.detach(later));
+    let both = g.concat(&[info, later]);
+    let both = g.fields(both, 2);
+    let [q, k, v] = ["tq", "tk", "tv"].map(|name| g.linear_without_bias(name, both, 33));
+    let later = g.transfer(q, k, v, 2);
+    let joint = g.linear("joint_head", later, 1, Activation::None);
     let logit = g.linear("head", tower, 1, Activation::None);
     let term = g.linear("position", position, 1, Activation::None);
     let logit = g.add(logit, term);
     let logit = g.add(logit, other);
+    let conditional = g.conditional(joint, logit);
 
     let of_request = g.linear("wanted_head", wanted, 3, Activation::None);
     // Answers that ask for one thing only, and a layer where nothing depends on keys but a group.
@@ -112,7 +121,7 @@ fn model<T: Real>() -> (Model<T>, Vec<NodeId>) {
     let of_pattern = g.linear("user_head", flat_user, 2, Activation::Sigmoid);
     let grouped = g.concat(&[one, other, flat_user]);
     let of_group = g.linear("group_head", grouped, 18, Activation::Relu);
-    (g.finish(), vec![logit, of_request, of_key, of_pattern, of_group])
+    (g.finish(), vec![logit, of_request, of_key, of_pattern, of_group, conditional])
 }
 
 impl<T: Real> Shop<T> {

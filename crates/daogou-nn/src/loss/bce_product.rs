@@ -25,31 +25,25 @@ fn parts<T: Real>(z: T) -> (T, T, T) {
     (yes, no, (-z).max(T::ZERO) + u.ln_1p_unit())
 }
 
+/// ℓ of one row with logits a and v and label s, and its derivatives.
+#[inline(always)]
+pub(super) fn point<T: Real>([a, v]: [T; 2], s: T) -> (T, [T; 2]) {
+    let ((pa, qa, la), (pv, qv, lv)) = (parts(a), parts(v));
+    let p = pa * pv;
+    let q = qa + pa * qv;
+    let odds = p / q;
+    // −ln q loses all digits where q is near 1; ln(1 + p/q) is the same there and keeps them.
+    let miss = if p <= q { odds.min(T::ONE).ln_1p_unit() } else { -q.ln() };
+    let slope = (T::ONE - s) * odds - s;
+    (s * (la + lv) + (T::ONE - s) * miss, [qa * slope, qv * slope])
+}
+
 impl<T: Real> Loss<T> for BceProduct {
     fn inputs(&self) -> Vec<NodeId> {
         vec![self.a, self.b]
     }
     fn run(&self, pass: &mut Pass<'_, T>, scale: Option<T>, modes: &[GradMode]) -> LossSum {
         let grads = [pass.grad_mut(self.a), pass.grad_mut(self.b)];
-        by_row(
-            pass,
-            [self.a, self.b],
-            self.label,
-            self.weight,
-            scale,
-            modes,
-            grads,
-            #[inline(always)]
-            |[a, v], s| {
-                let ((pa, qa, la), (pv, qv, lv)) = (parts(a), parts(v));
-                let p = pa * pv;
-                let q = qa + pa * qv;
-                let odds = p / q;
-                // −ln q loses all digits where q is near 1; ln(1 + p/q) is the same there and keeps them.
-                let miss = if p <= q { odds.min(T::ONE).ln_1p_unit() } else { -q.ln() };
-                let slope = (T::ONE - s) * odds - s;
-                (s * (la + lv) + (T::ONE - s) * miss, [qa * slope, qv * slope])
-            },
-        )
+        by_row(pass, [self.a, self.b], self.label, self.weight, scale, modes, grads, point)
     }
 }

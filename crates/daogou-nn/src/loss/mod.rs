@@ -1,13 +1,18 @@
 //! What a graph learns from. Each loss is a weighted sum over rows; the engine divides by the weight of the whole batch.
 
 mod bce;
+mod bce_ordered;
 mod bce_product;
 mod cross_entropy;
+mod escm2;
 mod mse_sigmoid;
 
 pub(crate) use bce::Bce;
+pub(crate) use bce_ordered::BceOrdered;
 pub(crate) use bce_product::BceProduct;
 pub(crate) use cross_entropy::{CrossEntropy, Target};
+pub use escm2::Debiasing;
+pub(crate) use escm2::Escm2;
 pub(crate) use mse_sigmoid::MseSigmoid;
 
 use crate::graph::{GradMode, InputId, NodeId};
@@ -45,6 +50,16 @@ pub(crate) trait Loss<T: Real>: Send + Sync {
     /// Sums w · ℓ over the micro-batch and, where `scale` is given, hands `scale · w · ∂ℓ/∂logit` to the inputs as
     /// `modes` say.
     fn run(&self, pass: &mut Pass<'_, T>, scale: Option<T>, modes: &[GradMode]) -> LossSum;
+}
+
+/// Writes or adds one value of gradient.
+#[inline(always)]
+fn give_one<T: Real>(mode: GradMode, to: &mut T, value: T) {
+    match mode {
+        GradMode::Skip => {}
+        GradMode::Assign => *to = value,
+        GradMode::Add => *to += value,
+    }
 }
 
 /// Rows computed at a time, so that a column of logits fills a vector register.
@@ -94,11 +109,7 @@ fn by_row<T: Real, const N: usize>(
                         for i in 0..n {
                             let g =
                                 if w[i] == T::ZERO { T::ZERO } else { scale * w[i] * slope[i][k] };
-                            match modes[k] {
-                                GradMode::Skip => {}
-                                GradMode::Assign => grads[k].row(start + i)[0] = g,
-                                GradMode::Add => grads[k].row(start + i)[0] += g,
-                            }
+                            give_one(modes[k], &mut grads[k].row(start + i)[0], g);
                         }
                     }
                 }

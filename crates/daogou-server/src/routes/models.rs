@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use daogou::run::TrainedRun;
+use daogou::train::{GateUse, Round};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -34,6 +35,33 @@ pub(crate) struct ModelAnswer {
     /// As `daogou eval --format json` prints it, of the test split; null where the run has none.
     #[schema(value_type = Option<Object>)]
     pub(crate) evaluation: Value,
+    /// How each gate shares its attention out over its experts, on the validation split; null where the run has no experts,
+    /// or is from before they were measured.
+    pub(crate) experts: Option<Vec<GateAnswer>>,
+}
+
+/// A gate over experts.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct GateAnswer {
+    /// For whom: a task, `impressions` where the part that scores items reads the part that knows the visitor, `all`.
+    pub(crate) gate: String,
+    /// Names of its experts.
+    pub(crate) names: Vec<String>,
+    /// Mean weight of each: of sum 1.
+    pub(crate) shares: Vec<f64>,
+    /// Mean entropy of the weights, in nats.
+    pub(crate) entropy: f64,
+}
+
+impl From<&GateUse> for GateAnswer {
+    fn from(used: &GateUse) -> Self {
+        Self {
+            gate: used.gate.clone(),
+            names: used.experts.clone(),
+            shares: used.shares.clone(),
+            entropy: used.entropy,
+        }
+    }
 }
 
 /// All models
@@ -62,12 +90,15 @@ pub(crate) async fn get(State(app): Shared, Id(name): Id) -> Answer<Json<ModelAn
         let json = |value: Result<Value, serde_json::Error>| value.unwrap_or(Value::Null);
         let evaluation = std::fs::read(path.join(EVALUATION)).ok();
         let evaluation = evaluation.and_then(|text| serde_json::from_slice(&text).ok());
+        let history = TrainedRun::history(&path)?;
+        let used = Round::kept(&history).and_then(|round| round.experts.as_ref());
         Ok(Json(ModelAnswer {
+            experts: used.map(|used| used.gates.iter().map(GateAnswer::from).collect()),
             state: app.models.state(&name),
             config: json(serde_json::to_value(run.config())),
             manifest: json(serde_json::to_value(run.manifest())),
             tasks: run.config().tasks.iter().map(|task| task.name.clone()).collect(),
-            history: json(serde_json::to_value(TrainedRun::history(&path)?)),
+            history: json(serde_json::to_value(&history)),
             evaluation: evaluation.unwrap_or(Value::Null),
             name,
         }))

@@ -11,7 +11,7 @@ use crate::data::{Dataset, RequestTarget};
 use crate::evaluate::{mix_targets, rows_of};
 use crate::models::{Logits, Mode, Source};
 use crate::schema::{CalibrationMethod, Config, Role, TaskKind};
-use crate::train::{binary_index, funnel};
+use crate::train::binary_index;
 use crate::{Error, Result};
 
 /// File of the maps in a run directory.
@@ -55,7 +55,7 @@ impl Calibrations {
     /// network's own for them, in [`Mode::Evaluate`], one entry per task; `offset`: whether the network adds
     /// [`logit_offset`](crate::data::Impressions::logit_offset) to the click logit.
     ///
-    /// Click and other yes-or-no tasks are fitted on all impressions, a purchase after a click on clicked ones, mixes and
+    /// Yes-or-no tasks are fitted on the impressions that they are asked about, clicked ones for a purchase, mixes and
     /// shares on requests with a label, weighted by its events. Costs some tens of passes over the logits.
     ///
     /// CTCVR is the product of two calibrated factors and has no map of its own: CVR is P(purchase | click, x), so the
@@ -164,7 +164,7 @@ impl Calibrations {
     }
 }
 
-/// Rows of a yes-or-no task: all impressions, or the clicked ones of a purchase after a click.
+/// Rows of a yes-or-no task: the impressions that it is asked about.
 fn binary_rows(
     config: &Config,
     data: &Dataset,
@@ -174,10 +174,11 @@ fn binary_rows(
 ) -> Vec<Observed> {
     let impressions = data.requests.impressions(requests);
     let labels = |task: usize| &data.impressions.labels[binary_index(config, task)];
-    let (label, clicked) = (labels(index), funnel(config, index).map(labels));
+    let asked = config.sample_space(index).map(|place| &data.impressions.labels[place]);
+    let label = labels(index);
     let offsets = if with_offset { data.impressions.logit_offset.as_slice() } else { &[] };
     let rows = impressions.zip(&logits.values);
-    rows.filter(|(i, _)| clicked.is_none_or(|clicked| clicked[*i] == 1))
+    rows.filter(|(i, _)| asked.is_none_or(|asked| asked[*i] == 1))
         .map(|(i, &z)| {
             let offset = offsets.get(i).copied().unwrap_or(0.0);
             Observed { logit: z - offset, offset, target: f32::from(label[i]), weight: 1.0 }

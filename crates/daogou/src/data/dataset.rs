@@ -173,7 +173,8 @@ pub struct Impressions {
     /// Added to the click logit to get the logit under the sampled rate (training, evaluation on this log); lists are
     /// scored without it. Empty where nothing was sampled.
     pub logit_offset: Vec<f32>,
-    /// One vector per binary task of the configuration, in order: 0 or 1.
+    /// One vector per column of [`Config::label_columns`](crate::schema::Config::label_columns): 0 or 1. The first are the
+    /// labels of the binary tasks, in order.
     pub labels: Vec<Vec<u8>>,
     /// Impression-side fields.
     pub columns: Vec<Column>,

@@ -181,9 +181,8 @@ impl Loader<'_> {
             position = optional(&c.position, number.clone(), &mut wanted);
             propensity = optional(&c.propensity, number, &mut wanted);
             if self.known.is_none() || self.has_labels()? {
-                for task in config.tasks.iter().filter(|t| t.kind == TaskKind::Binary) {
-                    labels.push(wanted.add(task.label(), Want::Label));
-                }
+                labels
+                    .extend(config.label_columns().into_iter().map(|c| wanted.add(c, Want::Label)));
                 let place = |role| {
                     let task = &config.tasks[config.task_of(role)?];
                     wanted.columns.iter().position(|(n, w)| n == task.label() && *w == Want::Label)
@@ -464,8 +463,8 @@ impl Loader<'_> {
     fn has_labels(&self) -> Result<bool> {
         let files = columns::expand(&self.config.data.impressions, self.base, "data.impressions")?;
         let names = rows::header(&files[0], self.layout())?;
-        let mut binary = self.config.tasks.iter().filter(|t| t.kind == TaskKind::Binary);
-        Ok(binary.all(|t| names.iter().any(|n| n == t.label())))
+        let mut wanted = self.config.label_columns().into_iter();
+        Ok(wanted.all(|column| names.iter().any(|name| name == column)))
     }
 
     /// Whether a further log brings the columns of a side itself.

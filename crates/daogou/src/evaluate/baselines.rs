@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::TaskScores;
 use crate::data::{Dataset, RequestTarget};
 use crate::schema::{Config, Role, TaskKind};
-use crate::train::{binary_index, constants, funnel};
+use crate::train::{binary_index, constants};
 
 /// Impressions (or clicks) that the overall rate counts as, in a smoothed rate.
 const PRIOR: f64 = 50.0;
@@ -72,7 +72,8 @@ fn by_key(
     key: impl Fn(usize) -> usize,
 ) -> TaskScores {
     let labels = |i: usize| &data.impressions.labels[binary_index(config, i)];
-    let (label, among) = (labels(index), funnel(config, index).map(labels));
+    let among = config.sample_space(index).map(|place| &data.impressions.labels[place]);
+    let label = labels(index);
     let (mut hits, mut counts) = (vec![0.0; keys], vec![0.0; keys]);
     for i in data.requests.impressions(&data.split.train) {
         if among.is_none_or(|a| a[i] == 1) {

@@ -45,7 +45,7 @@ impl BinaryAnswers {
     }
 }
 
-/// Answers of a binary task for a range of requests. A purchase after a click has two: CVR on clicked impressions, and
+/// Answers of a binary task for a range of requests, on the impressions that it is asked about. A purchase after a click has two: CVR on clicked impressions, and
 /// CTCVR, pCTR·pCVR, on all of them. None for other kinds of task, and without scores.
 pub(crate) fn binary_answers(
     config: &Config,
@@ -66,13 +66,14 @@ pub(crate) fn binary_answers(
         product,
         labels: label.to_vec(),
     };
-    let Some(click) = funnel(config, index) else {
+    let Some(space) = config.sample_space(index) else {
         return vec![whole(name.clone(), logits.clone(), false)];
     };
-    let clicked = labels(click);
-    let places: Vec<u32> = all.clone().filter(|&i| clicked[i as usize] == 1).collect();
+    let asked = &data.impressions.labels[space][impressions.clone()];
+    let places: Vec<u32> = all.clone().filter(|&i| asked[i as usize] == 1).collect();
     let mut answers = vec![whole(name.clone(), logits.clone(), false).part(&places)];
-    if let Some(TaskScores::Logits(clicks)) = scores[click] {
+    if let Some(TaskScores::Logits(clicks)) = funnel(config, index).and_then(|click| scores[click])
+    {
         let pairs = clicks.iter().zip(logits);
         let product =
             pairs.map(|(&a, &v)| (sigmoid(f64::from(a)) * sigmoid(f64::from(v))) as f32).collect();

@@ -2,17 +2,55 @@
 
 use daogou_nn::{Activation, Graph, NodeId};
 
+use super::heads::Level as Rows;
+
+/// A network of its own, of which gates take a share.
+#[derive(Clone, Debug)]
+pub struct Expert {
+    /// What the names of its parameters start with.
+    pub name: String,
+    /// Its last hidden layer.
+    pub output: NodeId,
+}
+
+/// A gate of a network and what it mixes: what tells how experts are used.
+#[derive(Clone, Debug)]
+pub struct Mixing {
+    /// For whom: a task, `impressions` where the impression level reads the request level, `all`; with a level of experts
+    /// where there are several.
+    pub gate: String,
+    /// What its rows are.
+    pub level: Rows,
+    /// `[rows, experts]`, each row of sum 1.
+    pub weights: NodeId,
+    /// In the order of the columns.
+    pub experts: Vec<Expert>,
+}
+
 /// `Σ_j g_j · e_j` with `g = softmax(W x + b)`.
 pub(super) struct Gate {
+    /// For whom, as in [`Mixing::gate`].
+    pub(super) reader: String,
     /// Name of `W` and `b`.
     pub(super) name: String,
     pub(super) x: NodeId,
     /// The `e_j`, all of one width.
-    pub(super) experts: Vec<NodeId>,
+    pub(super) experts: Vec<Expert>,
+}
+
+/// Experts from their names and what they compute.
+pub(super) fn experts(named: &[(String, NodeId)], outputs: &[NodeId]) -> Vec<Expert> {
+    let pairs = named.iter().zip(outputs);
+    pairs.map(|((name, _), &output)| Expert { name: name.clone(), output }).collect()
 }
 
 /// What each gate lets through. Gates of neighbours with the same input are one product.
-pub(super) fn mixtures(g: &mut Graph, gates: &[Gate]) -> Vec<NodeId> {
+pub(super) fn mixtures(
+    g: &mut Graph,
+    gates: &[Gate],
+    rows: Rows,
+    known: &mut Vec<Mixing>,
+) -> Vec<NodeId> {
     let mut mixed = Vec::with_capacity(gates.len());
     for together in gates.chunk_by(|a, b| a.x == b.x) {
         let group: Vec<(&str, usize)> =
@@ -20,8 +58,25 @@ pub(super) fn mixtures(g: &mut Graph, gates: &[Gate]) -> Vec<NodeId> {
         let logits = g.linear_group(&group, together[0].x, Activation::None);
         for (gate, logits) in together.iter().zip(logits) {
             let weights = g.softmax(logits);
-            mixed.push(g.mixture(weights, &gate.experts));
+            mixed.push(mixture(g, gate, (weights, rows), known));
         }
     }
     mixed
+}
+
+/// What a gate lets through, by its weights.
+pub(super) fn mixture(
+    g: &mut Graph,
+    gate: &Gate,
+    (weights, rows): (NodeId, Rows),
+    known: &mut Vec<Mixing>,
+) -> NodeId {
+    known.push(Mixing {
+        gate: gate.reader.clone(),
+        level: rows,
+        weights,
+        experts: gate.experts.clone(),
+    });
+    let outputs: Vec<NodeId> = gate.experts.iter().map(|expert| expert.output).collect();
+    g.mixture(weights, &outputs)
 }

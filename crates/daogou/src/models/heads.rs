@@ -1,10 +1,10 @@
 //! Where a network's answers are, and what they learn from.
 
-use daogou_nn::{Activation, DomainId, Graph, NodeId};
+use daogou_nn::{Activation, Debiasing, DomainId, Graph, NodeId};
 
 use super::feed::NumberSource;
 use super::inputs::Inputs;
-use super::{Shape, prefix};
+use super::{Shape, prefix, trunk};
 use crate::schema::{Config, PurchaseObjective, Role, Task, TaskKind};
 use crate::{Error, Result};
 
@@ -33,7 +33,22 @@ pub struct Head {
     pub bias: String,
     /// Name of the bias of its trust in the user's own past mix, where it starts from that.
     pub history_bias: Option<String>,
+    /// Of a purchase that is learned doubly robust: what its loss is estimated by.
+    pub imputation: Option<Imputation>,
+    /// Of a purchase that is learned as P(click and purchase): the logit of that, with offsets.
+    joint: Option<NodeId>,
+    /// What of the click's logits is known in training only.
+    offsets: Vec<NodeId>,
     domain: DomainId,
+}
+
+/// The tower that estimates what a purchase's loss would be, had its impression been clicked.
+#[derive(Clone, Debug)]
+pub struct Imputation {
+    /// Its logit: the softplus of it is the estimate.
+    logit: NodeId,
+    /// Name of the bias of its last layer.
+    pub bias: String,
 }
 
 /// Logits of each task.
@@ -63,6 +78,7 @@ pub(super) fn finish(
     let bias = format!("{}_head.bias", prefix(task));
     let index =
         config.tasks.iter().position(|t| t.name == task.name).expect("a task of the configuration");
+    let mut offsets = Vec::new();
     if task.role() == Some(Role::Click) {
         if config.model.position_term && shape.positions > 0 {
             // What stands above also decides whether an item is looked at: a category repeated tires.
@@ -73,11 +89,13 @@ pub(super) fn finish(
             let one_hot = g.dense(one_hot);
             let term = g.linear("position", one_hot, 1, Activation::None);
             logits = g.add(logits, term);
+            offsets.push(term);
         }
         if shape.logit_offset {
             let offset = inputs.number(g, domain, 1, NumberSource::LogitOffset, false);
             let offset = g.dense(offset);
             logits = g.add(logits, offset);
+            offsets.push(offset);
         }
     }
     if shape.exposure.get(index).copied().unwrap_or(false) {
@@ -101,7 +119,40 @@ pub(super) fn finish(
     }
     let history_bias = from_history.then(|| format!("{}_history.bias", prefix(task)));
     let level = if domain == inputs.requests { Level::Request } else { Level::Impression };
-    Head { kind: task.kind, level, logits, bias, history_bias, domain }
+    let imputation = (after_click(config, task).is_some()
+        && task.objective() == PurchaseObjective::Escm2Dr)
+        .then(|| {
+            let name = format!("{}_imputation", prefix(task));
+            let (units, activation) = (&config.model.tower_units, trunk::activation(config));
+            let tower = g.mlp(&format!("{name}_tower"), base, units, activation);
+            let logit = g.linear(&name, tower, 1, Activation::None);
+            Imputation { logit, bias: format!("{name}.bias") }
+        });
+    let joint = None;
+    Head { kind: task.kind, level, logits, bias, history_bias, imputation, joint, offsets, domain }
+}
+
+/// The click task, if `task` is a purchase after a click.
+fn after_click(config: &Config, task: &Task) -> Option<usize> {
+    config.task_of(Role::Click).filter(|_| task.role() == Some(Role::Purchase))
+}
+
+/// Turns a head that answers P(click and purchase) into one that answers P(purchase | click), as every reader expects.
+///
+/// An item that is not looked at is neither clicked nor bought, so what training knows of the click (position, sampling)
+/// holds for both.
+pub(super) fn after_the_click(g: &mut Graph, config: &Config, mut heads: Vec<Head>) -> Vec<Head> {
+    for (index, task) in config.tasks.iter().enumerate() {
+        let Some(click) = after_click(config, task) else { continue };
+        if task.objective() != PurchaseObjective::Aitm {
+            continue;
+        }
+        let offsets = heads[click].offsets.clone();
+        let joint = offsets.into_iter().fold(heads[index].logits, |sum, term| g.add(sum, term));
+        heads[index].logits = g.conditional(joint, heads[click].logits);
+        heads[index].joint = Some(joint);
+    }
+    heads
 }
 
 /// Declares the losses, one per task.
@@ -112,7 +163,6 @@ pub(super) fn losses(
     shape: &Shape,
     heads: &[Head],
 ) {
-    let click = config.tasks.iter().position(|t| t.role() == Some(Role::Click));
     let binary = |task: &Task| {
         config.tasks.iter().filter(|t| t.kind == TaskKind::Binary).position(|t| t.name == task.name)
     };
@@ -123,18 +173,38 @@ pub(super) fn losses(
             TaskKind::Binary => {
                 let label = NumberSource::Label(binary(task).expect("a binary task"));
                 let label = inputs.number(g, domain, 1, label, false);
-                let funnel = click.filter(|_| task.role() == Some(Role::Purchase));
-                match (funnel, task.objective()) {
+                let column = |place: usize, inputs: &mut Inputs, g: &mut Graph| {
+                    inputs.number(g, domain, 1, NumberSource::Label(place), false)
+                };
+                match (after_click(config, task), task.objective()) {
                     (Some(click), PurchaseObjective::Esmm) => {
                         g.bce_product(&task.name, (heads[click].logits, head.logits), label, None);
                     }
-                    (Some(click), PurchaseObjective::ClickSpace) => {
-                        let clicked = binary(&config.tasks[click]).expect("click is binary");
-                        let clicked =
-                            inputs.number(g, domain, 1, NumberSource::Label(clicked), false);
-                        g.bce(&task.name, head.logits, label, Some(clicked));
+                    (Some(click), PurchaseObjective::Aitm) => {
+                        let joint = head.joint.expect("made after the click");
+                        let logits = (heads[click].logits, joint);
+                        g.bce_ordered(&task.name, logits, label, task.order_weight());
                     }
-                    _ => g.bce(&task.name, head.logits, label, None),
+                    (Some(click), PurchaseObjective::Escm2Ips | PurchaseObjective::Escm2Dr) => {
+                        let place = binary(&config.tasks[click]).expect("click is binary");
+                        let clicked = column(place, inputs, g);
+                        let imputation =
+                            head.imputation.as_ref().map(|imputation| imputation.logit);
+                        let logits = (heads[click].logits, head.logits, imputation);
+                        let debiasing = Debiasing {
+                            // A run that only answers needs no rate, and an old one has none.
+                            click_rate: f64::from(shape.click_rate).max(1e-6),
+                            cvr_weight: task.cvr_weight(),
+                            ctcvr_weight: task.ctcvr_weight(),
+                            clip: task.propensity_clip(),
+                            self_normalise: task.self_normalise(),
+                        };
+                        g.escm2(&task.name, logits, (clicked, label), debiasing);
+                    }
+                    _ => {
+                        let asked = config.loss_space(index).map(|place| column(place, inputs, g));
+                        g.bce(&task.name, head.logits, label, asked);
+                    }
                 }
             }
             TaskKind::Distribution if shape.row_label[index] => {

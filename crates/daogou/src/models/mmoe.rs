@@ -14,21 +14,33 @@
 
 use daogou_nn::{Graph, NodeId};
 
-use super::gates::{Gate, mixtures};
+use super::gates::{Gate, Mixing, experts, mixtures};
 use super::trunk::trunks;
 use super::two_level::Level;
 use crate::schema::Config;
 
-pub(super) fn share(g: &mut Graph, config: &Config, level: &Level<'_>) -> Vec<NodeId> {
+pub(super) fn share(
+    g: &mut Graph,
+    config: &Config,
+    level: &Level<'_>,
+    known: &mut Vec<Mixing>,
+) -> Vec<NodeId> {
     let (prefix, x) = (level.prefix, level.x);
     let named: Vec<(String, NodeId)> =
         (0..config.model.experts).map(|j| (format!("{prefix}experts.{j}"), x)).collect();
-    let experts = trunks(g, &named, level.units, config);
-    let gate = |name: String| Gate { name, x, experts: experts.clone() };
+    let experts = experts(&named, &trunks(g, &named, level.units, config));
+    let gate = |reader: &str, name: String| Gate {
+        reader: reader.into(),
+        name,
+        x,
+        experts: experts.clone(),
+    };
     if config.model.shared_gate {
-        let mixed = mixtures(g, &[gate(format!("{prefix}shared_gate"))]);
+        let only = gate("all", format!("{prefix}shared_gate"));
+        let mixed = mixtures(g, &[only], level.rows, known);
         return vec![mixed[0]; level.readers.len()];
     }
-    let of = |reader: &String| gate(format!("{prefix}gates.{reader}"));
-    mixtures(g, &level.readers.iter().map(of).collect::<Vec<_>>())
+    let of = |reader: &String| gate(reader, format!("{prefix}gates.{reader}"));
+    let gates: Vec<Gate> = level.readers.iter().map(of).collect();
+    mixtures(g, &gates, level.rows, known)
 }

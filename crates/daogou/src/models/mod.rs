@@ -3,6 +3,7 @@
 //! A network is a graph of `daogou-nn` plus the list of what feeds it ([`Feed`]) and where its answers are ([`Head`]).
 //! Training, evaluation and serving fill micro-batches with the same code.
 
+mod aitm;
 mod feed;
 mod gates;
 mod heads;
@@ -14,17 +15,19 @@ pub mod predict;
 mod shared_bottom;
 mod shared_mlp;
 mod single_task;
+mod stem;
 mod trunk;
 mod two_level;
 
 pub use feed::{Feed, Mode, Source};
+pub use gates::{Expert, Mixing};
 pub use heads::{Head, Level};
 pub use predict::{Forward, Logits, predict};
 
 use daogou_nn::{Graph, Model};
 
 use crate::data::{Dataset, FeatureSpace, RequestTarget};
-use crate::schema::{Config, ModelKind};
+use crate::schema::{Config, ModelKind, Role};
 use crate::{Error, Result};
 
 /// A model, what feeds it and where its answers are.
@@ -35,6 +38,8 @@ pub struct Network {
     pub feed: Feed,
     /// One per task, in the order of the configuration; so are the losses of the graph.
     pub heads: Vec<Head>,
+    /// Its gates over experts; none in a network without.
+    pub gates: Vec<Mixing>,
 }
 
 /// What a network needs to know about the data besides its feature space.
@@ -53,6 +58,9 @@ pub struct Shape {
     /// Weights of everyone's category mix, as [`Timelines::mix`](crate::data::Timelines::mix) starts from it; empty
     /// where no request-level task predicts a mix.
     pub prior_mix: Vec<f32>,
+    /// Share of clicked impressions in the training split; 0 without a click task.
+    #[serde(default)]
+    pub click_rate: f32,
 }
 
 impl Shape {
@@ -77,7 +85,14 @@ impl Shape {
             let prior = crate::evaluate::MIX_PRIOR;
             Some(constants[index].answer.iter().map(|p| (prior * p) as f32).collect())
         });
+        let click_rate = config.task_of(Role::Click).map_or(0.0, |click| {
+            let labels = &data.impressions.labels[crate::train::binary_index(config, click)];
+            let rows = data.requests.impressions(&data.split.train);
+            let clicks: u64 = labels[rows.clone()].iter().map(|&label| u64::from(label)).sum();
+            (clicks as f64 / rows.len().max(1) as f64) as f32
+        });
         Self {
+            click_rate,
             categories: data.catalogue.categories.len(),
             positions: positions.iter().copied().max().map_or(0, usize::from).min(MAX_POSITIONS),
             logit_offset: !data.impressions.logit_offset.is_empty(),
@@ -112,24 +127,27 @@ impl Network {
         let mut graph = Graph::new();
         let (g, known) = (&mut graph, (config, space, shape));
         let mut inputs = inputs::Inputs::new(g, space, shape);
+        let mut gates = Vec::new();
         let heads = match config.model.kind {
             ModelKind::SharedMlp => shared_mlp::build(g, &mut inputs, known)?,
             ModelKind::SingleTask => single_task::build(g, &mut inputs, known)?,
             ModelKind::SharedBottom => {
-                two_level::build(g, &mut inputs, known, shared_bottom::share)?
+                two_level::build(g, &mut inputs, known, (shared_bottom::share, &mut gates))?
             }
-            ModelKind::Mmoe => two_level::build(g, &mut inputs, known, mmoe::share)?,
-            ModelKind::Ple => two_level::build(g, &mut inputs, known, ple::share)?,
+            ModelKind::Mmoe => two_level::build(g, &mut inputs, known, (mmoe::share, &mut gates))?,
+            ModelKind::Ple => two_level::build(g, &mut inputs, known, (ple::share, &mut gates))?,
+            ModelKind::Aitm => two_level::build(g, &mut inputs, known, (aitm::share, &mut gates))?,
+            ModelKind::Stem => stem::build(g, &mut inputs, known, &mut gates)?,
         };
+        let heads = heads::after_the_click(g, config, heads);
         heads::losses(&mut graph, &mut inputs, config, shape, &heads);
-        Ok(Self { model: graph.finish(), feed: inputs.into_feed(), heads })
+        Ok(Self { model: graph.finish(), feed: inputs.into_feed(), heads, gates })
     }
 }
 
 /// Name of the head of a task, as in the founding document: `ctr_head`, `cvr_head`, `div_head`, `nov_head`, and
 /// `{task}_head` for others.
 fn prefix(task: &crate::schema::Task) -> &str {
-    use crate::schema::Role;
     match task.role() {
         Some(Role::Click) => "ctr",
         Some(Role::Purchase) => "cvr",

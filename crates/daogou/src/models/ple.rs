@@ -16,12 +16,17 @@
 
 use daogou_nn::{Graph, NodeId};
 
-use super::gates::{Gate, mixtures};
+use super::gates::{Gate, Mixing, experts, mixtures};
 use super::trunk::trunks;
 use super::two_level::Level;
 use crate::schema::Config;
 
-pub(super) fn share(g: &mut Graph, config: &Config, level: &Level<'_>) -> Vec<NodeId> {
+pub(super) fn share(
+    g: &mut Graph,
+    config: &Config,
+    level: &Level<'_>,
+    known: &mut Vec<Mixing>,
+) -> Vec<NodeId> {
     let model = &config.model;
     let mut own: Vec<NodeId> = vec![level.x; level.readers.len()];
     let mut shared = level.x;
@@ -34,28 +39,35 @@ pub(super) fn share(g: &mut Graph, config: &Config, level: &Level<'_>) -> Vec<No
         }
         let name = |j| (format!("{prefix}.shared_experts.{j}"), shared);
         named.extend((0..model.shared_experts).map(name));
-        let experts = trunks(g, &named, level.units, config);
+        let experts = experts(&named, &trunks(g, &named, level.units, config));
         let (of_tasks, of_all) = experts.split_at(own.len() * model.task_experts);
 
         let mut gates: Vec<Gate> = Vec::new();
         for (k, (reader, &x)) in level.readers.iter().zip(&own).enumerate() {
             let specific = of_tasks.iter().skip(k * model.task_experts).take(model.task_experts);
             gates.push(Gate {
+                reader: label(reader, depth, model.levels),
                 name: format!("{prefix}.gates.{reader}"),
                 x,
-                experts: specific.chain(of_all).copied().collect(),
+                experts: specific.chain(of_all).cloned().collect(),
             });
         }
         let last = depth + 1 == model.levels;
         if !last && model.shared_experts > 0 {
             let name = format!("{prefix}.shared_gate");
-            gates.push(Gate { name, x: shared, experts: experts.clone() });
+            let reader = label("shared", depth, model.levels);
+            gates.push(Gate { reader, name, x: shared, experts: experts.clone() });
         }
-        let mut mixed = mixtures(g, &gates);
+        let mut mixed = mixtures(g, &gates, level.rows, known);
         if mixed.len() > own.len() {
             shared = mixed.pop().expect("the shared gate is the last");
         }
         own = mixed;
     }
     own
+}
+
+/// A gate as people are told of it: by its reader, and by its level where there are several.
+fn label(reader: &str, depth: usize, levels: usize) -> String {
+    if levels == 1 { reader.into() } else { format!("{reader}, level {}", depth + 1) }
 }

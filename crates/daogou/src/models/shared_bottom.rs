@@ -8,11 +8,17 @@
 
 use daogou_nn::{Graph, NodeId};
 
+use super::gates::Mixing;
 use super::trunk::trunk;
 use super::two_level::Level;
 use crate::schema::Config;
 
-pub(super) fn share(g: &mut Graph, config: &Config, level: &Level<'_>) -> Vec<NodeId> {
+pub(super) fn share(
+    g: &mut Graph,
+    config: &Config,
+    level: &Level<'_>,
+    _: &mut Vec<Mixing>,
+) -> Vec<NodeId> {
     let shared = trunk(g, level.trunk.to_string(), level.x, level.units, config);
     vec![shared; level.readers.len()]
 }

@@ -13,6 +13,7 @@
 
 use daogou_nn::{Activation, Graph, NodeId};
 
+use super::gates::Mixing;
 use super::heads::{self, Head, Level as Rows};
 use super::inputs::{FieldNode, Fields, Inputs};
 use super::{Shape, prefix, trunk};
@@ -28,14 +29,16 @@ pub(super) struct Level<'a> {
     pub(super) trunk: &'a str,
     /// Its input.
     pub(super) x: NodeId,
+    /// What its rows are.
+    pub(super) rows: Rows,
     /// Hidden units from the input to a reader.
     pub(super) units: &'a [usize],
     /// Names of those that read it: tasks, and for the request level the impression level.
     pub(super) readers: &'a [String],
 }
 
-/// A way of sharing: what each reader of a level reads, in their order.
-pub(super) type Share = fn(&mut Graph, &Config, &Level<'_>) -> Vec<NodeId>;
+/// A way of sharing: what each reader of a level reads, in their order. Gates are noted down.
+pub(super) type Share = fn(&mut Graph, &Config, &Level<'_>, &mut Vec<Mixing>) -> Vec<NodeId>;
 
 /// Whether a task is answered per request or per impression.
 pub(super) fn rows_of(config: &Config, shape: &Shape, task: usize) -> Rows {
@@ -48,7 +51,7 @@ pub(super) fn build(
     g: &mut Graph,
     inputs: &mut Inputs,
     (config, space, shape): (&Config, &FeatureSpace, &Shape),
-    share: Share,
+    share: (Share, &mut Vec<Mixing>),
 ) -> Result<Vec<Head>> {
     let fields = inputs.fields(g, config, space, String::new(), true);
     let tasks: Vec<usize> = (0..config.tasks.len()).collect();
@@ -62,14 +65,10 @@ pub(super) fn build_for(
     fields: &Fields,
     (config, shape): (&Config, &Shape),
     tasks: &[usize],
-    share: Share,
+    (share, gates): (Share, &mut Vec<Mixing>),
 ) -> Result<Vec<Head>> {
     let model = &config.model;
-    let of = |request: bool| -> Vec<NodeId> {
-        let belongs = |f: &&FieldNode| matches!(f.side, Side::User | Side::Context) == request;
-        fields.nodes.iter().filter(belongs).map(|f| f.node).collect()
-    };
-    let (about_request, about_item) = (of(true), of(false));
+    let about_request = about(fields, true);
     let names = |rows: Rows| -> Vec<String> {
         let of_rows = tasks.iter().filter(|task| rows_of(config, shape, **task) == rows);
         of_rows.map(|task| config.tasks[*task].name.clone()).collect()
@@ -77,7 +76,7 @@ pub(super) fn build_for(
     let (of_request, of_impression) = (names(Rows::Request), names(Rows::Impression));
 
     let mut request = Vec::new();
-    let mut parts: Vec<NodeId> = Vec::new();
+    let mut from_request = None;
     let known = (!about_request.is_empty()).then(|| g.concat(&about_request));
     if let Some(x) = known {
         let mut readers = of_request.clone();
@@ -89,79 +88,128 @@ pub(super) fn build_for(
             prefix: &prefix,
             trunk: &format!("{prefix}net"),
             x,
+            rows: Rows::Request,
             units: &model.request_units,
             readers: &readers,
         };
-        request = read(g, config, &level, share);
+        request = read(g, config, &level, (share, gates));
         if !of_impression.is_empty() {
-            let read = request.pop().expect("the impression level is the last reader");
-            parts.push(g.gather(read, inputs.request_of_impression));
+            from_request = request.pop();
         }
     } else if let Some(name) = of_request.first() {
-        return Err(Error::Config {
-            key: format!("task.{name}"),
-            problem: "expected a user, context or history feature for a request-level task, \
-                      found none"
-                .into(),
-            hint: Some("add one, or set `source = \"row\"`".into()),
-        });
+        return Err(nothing_known(name));
     }
 
     let mut impression = Vec::new();
     if !of_impression.is_empty() {
-        if !about_item.is_empty() {
-            let item = g.concat(&about_item);
-            parts.push(item);
-            if let (Some(known), true) = (known, model.interaction) {
-                // What this user and this item have in common, before any hidden layer has to find out.
-                let dim = 2 * model.embedding_dim;
-                let mut project = |side: &str, x: NodeId| {
-                    let name = format!("{}{side}_projection", fields.scope);
-                    g.linear(&name, x, dim, Activation::None)
-                };
-                let (user, item) = (project("request", known), project("item", item));
-                let user = g.gather(user, inputs.request_of_impression);
-                parts.push(g.mul(user, item));
-            }
-        }
-        if model.backbone == Backbone::SelfAttention {
-            parts.push(attend(g, inputs, fields, config)?);
-        }
         let level = Level {
             prefix: &fields.scope,
             trunk: &format!("{}shared_net", fields.scope),
-            x: g.concat(&parts),
+            x: impressions(g, inputs, config, fields, (known, from_request))?,
+            rows: Rows::Impression,
             units: &model.shared_units,
             readers: &of_impression,
         };
-        impression = read(g, config, &level, share);
+        impression = read(g, config, &level, (share, gates));
     }
 
     let sizes = heads::sizes(config, shape)?;
     let (mut request, mut impression) = (request.into_iter(), impression.into_iter());
     let mut built = Vec::with_capacity(tasks.len());
     for &index in tasks {
-        let (bases, domain) = match rows_of(config, shape, index) {
-            Rows::Request => (&mut request, inputs.requests),
-            Rows::Impression => (&mut impression, inputs.impressions),
+        let bases = match rows_of(config, shape, index) {
+            Rows::Request => &mut request,
+            Rows::Impression => &mut impression,
         };
         let base = bases.next().expect("one per task of the level");
-        let task = &config.tasks[index];
-        let name = prefix(task);
-        let activation = trunk::activation(config);
-        let tower = g.mlp(&format!("{name}_tower"), base, &model.tower_units, activation);
-        let logit = g.linear(&format!("{name}_head"), tower, sizes[index], Activation::None);
-        built.push(heads::finish(g, inputs, config, shape, task, (base, logit), domain));
+        built.push(tower(g, inputs, (config, shape), (index, sizes[index]), base));
     }
     Ok(built)
 }
 
+/// Fields of a request, or of an impression.
+pub(super) fn about(fields: &Fields, request: bool) -> Vec<NodeId> {
+    let belongs = |f: &&FieldNode| matches!(f.side, Side::User | Side::Context) == request;
+    fields.nodes.iter().filter(belongs).map(|f| f.node).collect()
+}
+
+/// A request-level task without anything known of requests.
+pub(super) fn nothing_known(task: &str) -> Error {
+    Error::Config {
+        key: format!("task.{task}"),
+        problem: "expected a user, context or history feature for a request-level task, found none"
+            .into(),
+        hint: Some("add one, or set `source = \"row\"`".into()),
+    }
+}
+
+/// What the impression level reads: what it takes from the request level, the fields of the item, and what both have in
+/// common.
+pub(super) fn impressions(
+    g: &mut Graph,
+    inputs: &Inputs,
+    config: &Config,
+    fields: &Fields,
+    (known, from_request): (Option<NodeId>, Option<NodeId>),
+) -> Result<NodeId> {
+    let model = &config.model;
+    let mut parts: Vec<NodeId> = Vec::new();
+    if let Some(read) = from_request {
+        parts.push(g.gather(read, inputs.request_of_impression));
+    }
+    let about_item = about(fields, false);
+    if !about_item.is_empty() {
+        let item = g.concat(&about_item);
+        parts.push(item);
+        if let (Some(known), true) = (known, model.interaction) {
+            // What this user and this item have in common, before any hidden layer has to find out.
+            let dim = 2 * model.embedding_dim;
+            let mut project = |side: &str, x: NodeId| {
+                let name = format!("{}{side}_projection", fields.scope);
+                g.linear(&name, x, dim, Activation::None)
+            };
+            let (user, item) = (project("request", known), project("item", item));
+            let user = g.gather(user, inputs.request_of_impression);
+            parts.push(g.mul(user, item));
+        }
+    }
+    if model.backbone == Backbone::SelfAttention {
+        parts.push(attend(g, inputs, fields, config)?);
+    }
+    Ok(g.concat(&parts))
+}
+
+/// The tower of a task on what its level gives it, and its head.
+pub(super) fn tower(
+    g: &mut Graph,
+    inputs: &mut Inputs,
+    (config, shape): (&Config, &Shape),
+    (index, size): (usize, usize),
+    base: NodeId,
+) -> Head {
+    let domain = match rows_of(config, shape, index) {
+        Rows::Request => inputs.requests,
+        Rows::Impression => inputs.impressions,
+    };
+    let task = &config.tasks[index];
+    let name = prefix(task);
+    let activation = trunk::activation(config);
+    let tower = g.mlp(&format!("{name}_tower"), base, &config.model.tower_units, activation);
+    let logit = g.linear(&format!("{name}_head"), tower, size, Activation::None);
+    heads::finish(g, inputs, config, shape, task, (base, logit), domain)
+}
+
 /// A level without hidden layers has nothing to share but its input.
-fn read(g: &mut Graph, config: &Config, level: &Level<'_>, share: Share) -> Vec<NodeId> {
+fn read(
+    g: &mut Graph,
+    config: &Config,
+    level: &Level<'_>,
+    (share, gates): (Share, &mut Vec<Mixing>),
+) -> Vec<NodeId> {
     if level.units.is_empty() {
         return vec![level.x; level.readers.len()];
     }
-    share(g, config, level)
+    share(g, config, level, gates)
 }
 
 /// Name of the impression level as a reader; no task's name.

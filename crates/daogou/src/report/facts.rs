@@ -136,7 +136,7 @@ fn network(config: &Config) -> String {
             units(&m.tower_units),
             m.embedding_dim
         ),
-        ModelKind::SingleTask | ModelKind::SharedBottom | ModelKind::Mmoe | ModelKind::Ple => {
+        _ => {
             format!(
                 "{}request trunk ({}), impression trunk ({}), towers ({}), embeddings of {}",
                 sharing(config),
@@ -164,6 +164,13 @@ fn sharing(config: &Config) -> String {
             if m.levels == 1 { "one level".into() } else { format!("{} levels", m.levels) },
             m.task_experts,
             m.shared_experts
+        ),
+        ModelKind::Aitm => {
+            "a trunk per task, the click's handed on to the purchase's, for each of: ".into()
+        }
+        ModelKind::Stem => format!(
+            "embeddings per task and shared ones, {} experts per task and {} shared ones for each of: ",
+            m.task_experts, m.shared_experts
         ),
     }
 }
@@ -210,8 +217,10 @@ fn splits(config: &Config, data: &Dataset) -> Table {
                 labels[rows.clone()].iter().map(|&label| u64::from(label)).sum::<u64>()
             };
             let positives = labels(*index);
-            // Of a purchase after a click: per click.
-            let among = funnel(config, *index).map_or(rows.len() as u64, labels);
+            let asked = config.sample_space(*index).map(|place| &data.impressions.labels[place]);
+            let among = asked.map_or(rows.len() as u64, |asked| {
+                asked[rows.clone()].iter().map(|&asked| u64::from(asked)).sum()
+            });
             row.push(count(positives));
             row.push(percent((among > 0).then(|| positives as f64 / among as f64), 2));
         }

@@ -5,6 +5,7 @@
 
 mod chart;
 pub(crate) mod comparison;
+mod experts;
 mod exposure;
 mod facts;
 mod learning;
@@ -85,6 +86,7 @@ impl Report {
         let sections: Vec<Section> = [
             Some(facts::section(material)),
             learning::section(&run.config, history)?,
+            experts::section(&run.config, history),
             scores::section(&run.config, evaluation),
             reliability::section(&run.config, evaluation)?,
             trade_offs::section(trade_offs)?,

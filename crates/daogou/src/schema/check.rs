@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use super::config::{Config, FeatureType, LabelSource, ModelKind, Role, Side, TaskKind, Transform};
+use super::config::{
+    Config, FeatureType, LabelSource, ModelKind, PurchaseObjective, Role, Side, Task, TaskKind,
+    Transform,
+};
 use crate::{Error, Result};
 
 impl Config {
@@ -285,12 +288,23 @@ impl Config {
                 return Err(Error::config(key("source"), "a share has no row label")
                     .with_hint("use next_k_engaged, next_session or shown_list"));
             }
-            if task.objective() == PurchaseNeedsClick
-                && task.role() == Some(Role::Purchase)
-                && task.objective.is_some()
-                && self.task_of(Role::Click).is_none()
+            self.check_objective(task)?;
+            self.check_sample_space(task)?;
+            if task.kind == TaskKind::Binary
+                && let Some(other) = others
+                    .iter()
+                    .find(|other| other.kind == TaskKind::Binary && other.label() == task.label())
             {
-                return Err(Error::config(key("objective"), "`esmm` needs a click task"));
+                return Err(Error::config(
+                    key("label"),
+                    format!(
+                        "tasks `{}` and `{}` have the same label column `{}`",
+                        other.name,
+                        task.name,
+                        task.label()
+                    ),
+                )
+                .with_hint("give each task a column of its own, or remove one of them"));
             }
             let weight = task.weight();
             if !(weight.is_finite() && weight >= 0.0) {
@@ -303,6 +317,15 @@ impl Config {
         if !self.tasks.is_empty() && self.tasks.iter().all(|task| task.weight() == 0.0) {
             return Err(Error::config("task", "every task has weight 0"));
         }
+        if self.model.kind == ModelKind::Aitm
+            && (self.task_of(Role::Click).is_none() || self.task_of(Role::Purchase).is_none())
+        {
+            return Err(Error::config(
+                "model.kind",
+                "`aitm` hands what the click's trunk knows to the purchase's: expected both tasks",
+            )
+            .with_hint("without a purchase, use `shared_bottom`, `mmoe` or `ple`"));
+        }
         if self.model.kind == ModelKind::SharedMlp
             && let Some(task) = self
                 .tasks
@@ -312,6 +335,59 @@ impl Config {
             return Err(Error::config(
                 format!("task.{}.source", task.name),
                 "`shared_mlp` predicts the category of each row: expected `source = \"row\"`",
+            ));
+        }
+        Ok(())
+    }
+
+    /// What a purchase is trained by, and the options of that.
+    fn check_objective(&self, task: &Task) -> Result<()> {
+        let key = |option: &str| format!("task.{}.{option}", task.name);
+        let purchase = task.role() == Some(Role::Purchase);
+        let objective = task.objective();
+        if purchase
+            && task.objective.is_some()
+            && objective.is_entire_space()
+            && self.task_of(Role::Click).is_none()
+        {
+            return Err(Error::config(
+                key("objective"),
+                format!("`{}` needs a click task", name_of(&objective)),
+            ));
+        }
+        let escm2 = purchase && objective.is_escm2();
+        for (option, value, applies, least) in [
+            (
+                "order_weight",
+                task.order_weight,
+                purchase && objective == PurchaseObjective::Aitm,
+                0.0,
+            ),
+            ("cvr_weight", task.cvr_weight, escm2, 0.0),
+            ("ctcvr_weight", task.ctcvr_weight, escm2, 0.0),
+            ("propensity_clip", task.propensity_clip, escm2, 1.0),
+            ("self_normalise", task.self_normalise.map(|_| 0.0), escm2, 0.0),
+        ] {
+            let Some(value) = value else { continue };
+            if !applies {
+                let of =
+                    if option == "order_weight" { "`aitm`" } else { "`escm2_ips` or `escm2_dr`" };
+                return Err(Error::config(
+                    key(option),
+                    format!("applies to a purchase with objective {of} only"),
+                ));
+            }
+            if !(value.is_finite() && value >= least) {
+                return Err(Error::config(
+                    key(option),
+                    format!("expected a number of at least {least}, got {value}"),
+                ));
+            }
+        }
+        if escm2 && task.cvr_weight() + task.ctcvr_weight() == 0.0 {
+            return Err(Error::config(
+                key("cvr_weight"),
+                "expected a positive weight, got 0 here and in `ctcvr_weight`",
             ));
         }
         Ok(())
@@ -345,6 +421,7 @@ impl Config {
             ("model.request_units", &model.request_units),
             ("model.shared_units", &model.shared_units),
             ("model.tower_units", &model.tower_units),
+            ("model.gate_units", &model.gate_units),
         ] {
             if units.contains(&0) {
                 return Err(Error::config(key, "expected layer sizes of at least 1, got 0"));
@@ -406,8 +483,6 @@ impl Config {
         Ok(())
     }
 }
-
-use super::config::PurchaseObjective::Esmm as PurchaseNeedsClick;
 
 fn share(key: &str, value: f64) -> Result<()> {
     if (0.0..=1.0).contains(&value) {

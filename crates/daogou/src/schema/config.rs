@@ -420,9 +420,28 @@ pub struct Task {
     /// without it, so that it learns preference and not what was shown (SCIENCE C.1); default false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exposure_offset: Option<bool>,
+    /// Yes-or-no tasks: the impressions that loss and metrics are taken over: `all` (default), `clicked`, or a column that
+    /// is 1 there and 0 elsewhere. What a purchase is learned from is its `objective`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample_space: Option<String>,
     /// Purchase: how it is trained; default `esmm`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub objective: Option<PurchaseObjective>,
+    /// `objective = "aitm"`: price of a purchase that is predicted likelier than its click; default 0.6.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order_weight: Option<f64>,
+    /// `objective = "escm2_…"`: weight of the CVR risk over all impressions; default 0.1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cvr_weight: Option<f64>,
+    /// `objective = "escm2_…"`: weight of the entire-space loss of pCTR·pCVR; default 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ctcvr_weight: Option<f64>,
+    /// `objective = "escm2_…"`: the most that a click counts, in clicks of the usual propensity; default 10.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub propensity_clip: Option<f64>,
+    /// `objective = "escm2_…"`: divide the weights of clicks by their mean; default true.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub self_normalise: Option<bool>,
     /// Weight in the total loss, after normalisation; default 1 for binary tasks, 0.2 for request-level tasks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight: Option<f64>,
@@ -442,7 +461,13 @@ impl Task {
             session_gap_minutes: None,
             min_events: None,
             exposure_offset: None,
+            sample_space: None,
             objective: None,
+            order_weight: None,
+            cvr_weight: None,
+            ctcvr_weight: None,
+            propensity_clip: None,
+            self_normalise: None,
             weight: None,
         }
     }
@@ -491,6 +516,31 @@ impl Task {
     /// How a purchase task is trained.
     pub fn objective(&self) -> PurchaseObjective {
         self.objective.unwrap_or(PurchaseObjective::Esmm)
+    }
+
+    /// Price of a purchase that is predicted likelier than its click.
+    pub fn order_weight(&self) -> f64 {
+        self.order_weight.unwrap_or(0.6)
+    }
+
+    /// Weight of ESCM²'s CVR risk.
+    pub fn cvr_weight(&self) -> f64 {
+        self.cvr_weight.unwrap_or(0.1)
+    }
+
+    /// Weight of ESCM²'s entire-space loss.
+    pub fn ctcvr_weight(&self) -> f64 {
+        self.ctcvr_weight.unwrap_or(1.0)
+    }
+
+    /// The most that a click counts for ESCM².
+    pub fn propensity_clip(&self) -> f64 {
+        self.propensity_clip.unwrap_or(10.0)
+    }
+
+    /// Whether ESCM² divides the weights of clicks by their mean.
+    pub fn self_normalise(&self) -> bool {
+        self.self_normalise.unwrap_or(true)
     }
 }
 
@@ -546,6 +596,25 @@ pub enum PurchaseObjective {
     ClickSpace,
     /// Cross-entropy of the head itself on all impressions: the founding document's form.
     AllImpressions,
+    /// Entire space: the tower answers P(click and purchase), with a price on answers above P(click) (AITM, Xi et al.
+    /// 2021). CVR is the quotient of both.
+    Aitm,
+    /// `esmm`, and CVR on clicked impressions weighed by 1/pCTR, as if people clicked at random (ESCM², Wang et al. 2022).
+    Escm2Ips,
+    /// The same, doubly robust: a further tower estimates the loss on impressions that nobody clicked.
+    Escm2Dr,
+}
+
+impl PurchaseObjective {
+    /// Whether it speaks of all impressions, as pCTR·pCVR: what its purchases are measured by.
+    pub fn is_entire_space(self) -> bool {
+        matches!(self, Self::Esmm | Self::Aitm | Self::Escm2Ips | Self::Escm2Dr)
+    }
+
+    /// Whether it weighs clicks by their propensity.
+    pub fn is_escm2(self) -> bool {
+        matches!(self, Self::Escm2Ips | Self::Escm2Dr)
+    }
 }
 
 /// `[model]`: the network.
@@ -560,10 +629,12 @@ pub struct ModelConfig {
     pub shared_gate: bool,
     /// Levels of experts of `kind = "ple"`, one after the other; 1 is CGC.
     pub levels: usize,
-    /// Experts of each task's own, per level of `kind = "ple"`.
+    /// Experts of each task's own: per level of `kind = "ple"`, or of `kind = "stem"`.
     pub task_experts: usize,
-    /// Experts that all tasks share, per level of `kind = "ple"`.
+    /// Experts that all tasks share: per level of `kind = "ple"`, or of `kind = "stem"`.
     pub shared_experts: usize,
+    /// Hidden units of each gate of `kind = "stem"`.
+    pub gate_units: Vec<usize>,
     /// How features meet.
     pub backbone: Backbone,
     /// Embedding dimension of features that do not set their own.
@@ -600,6 +671,7 @@ impl Default for ModelConfig {
             levels: 1,
             task_experts: 1,
             shared_experts: 1,
+            gate_units: vec![64],
             backbone: Backbone::Mlp,
             embedding_dim: 16,
             request_units: vec![64],
@@ -630,6 +702,11 @@ pub enum ModelKind {
     Mmoe,
     /// Experts of each task's own beside shared ones, in levels (PLE, Tang et al. 2020).
     Ple,
+    /// A trunk per task; what the click's has found out is handed on to the purchase's (AITM, Xi et al. 2021).
+    Aitm,
+    /// Embeddings and experts of each task's own beside shared ones; a task reads all experts and teaches its own and the
+    /// shared ones (STEM, Su et al. 2024).
+    Stem,
 }
 
 /// How features meet.

@@ -5,6 +5,7 @@ mod commented;
 pub mod config;
 pub mod infer;
 pub mod list_rules;
+mod sample_space;
 
 pub use config::{
     Backbone, CalibrationConfig, CalibrationMethod, Columns, Config, DataConfig, DenseOptimizer,

@@ -10,6 +10,9 @@ use crate::{Error, Result};
 pub struct Constant {
     /// Its mean loss: an entropy, or a variance. Positive.
     pub loss: f64,
+    /// Its mean loss as the task's objective has it, which is what training counts: the same but for ESCM², whose
+    /// loss is a sum.
+    pub objective_loss: f64,
     /// Its logits: one, or one per category.
     pub logits: Vec<f64>,
     /// Its answer: a rate, a mix, or a share.
@@ -56,8 +59,10 @@ pub fn constants(config: &Config, data: &Dataset) -> Result<Vec<Constant>> {
                 let click =
                     super::funnel(config, index).map(|c| &labels[super::binary_index(config, c)]);
                 let (positives, n) = rate(label, None);
-                let among = click.filter(|_| task.objective() != PurchaseObjective::AllImpressions);
-                let (_, base) = among.map_or((positives, n), |click| rate(label, Some(click)));
+                let on_all = task.objective() == PurchaseObjective::AllImpressions;
+                let space = config.sample_space(index).filter(|_| click.is_none() || !on_all);
+                let among = space.map(|place| &labels[place]);
+                let (bought, base) = among.map_or((positives, n), |asked| rate(label, Some(asked)));
                 if positives == 0.0 || positives == n {
                     let class = u8::from(positives > 0.0);
                     return nothing(
@@ -67,13 +72,39 @@ pub fn constants(config: &Config, data: &Dataset) -> Result<Vec<Constant>> {
                         "check the label column, or train on a longer stretch of the log",
                     );
                 }
-                let own = positives / base;
-                let measured = match task.objective() {
-                    PurchaseObjective::ClickSpace if click.is_some() => own,
-                    _ => positives / n,
-                };
+                let column = space.map_or("", |place| config.label_columns()[place]);
+                if base == 0.0 {
+                    return nothing(
+                        format!("its sample space is empty: no training impression has `{column}` = 1"),
+                        "check that column, or train on a longer stretch of the log",
+                    );
+                }
+                if bought == 0.0 || bought == base {
+                    let class = u8::from(bought > 0.0);
+                    return nothing(
+                        format!(
+                            "all {base} training impressions with `{column}` = 1 have label {class}; expected both 0 and 1"
+                        ),
+                        "check the label columns, train on a longer stretch of the log, or remove the task",
+                    );
+                }
+                let own = bought / base;
+                let measured = if config.loss_space(index).is_some() { own } else { positives / n };
                 let loss = binary_entropy(measured).max(1e-6);
-                return Ok(Constant { loss, logits: vec![logit(own)], answer: vec![own] });
+                let objective_loss = match task.objective() {
+                    objective if click.is_some() && objective.is_escm2() => {
+                        // Of clicked rows; their weights have a mean of 1 over all rows.
+                        let mut risk = binary_entropy(own);
+                        if objective == PurchaseObjective::Escm2Dr {
+                            // What is left to the best constant imputation: the variance of the loss.
+                            risk += own * (1.0 - own) * logit(own).powi(2);
+                        }
+                        task.ctcvr_weight() * loss + task.cvr_weight() * risk
+                    }
+                    _ => loss,
+                };
+                let (logits, answer) = (vec![logit(own)], vec![own]);
+                return Ok(Constant { loss, objective_loss, logits, answer });
             }
             match data.targets[index].as_ref().expect("request-level tasks have targets") {
                 RequestTarget::RowCategory { classes } => {
@@ -114,7 +145,8 @@ pub fn constants(config: &Config, data: &Dataset) -> Result<Vec<Constant>> {
                     }
                     let mean = sum / n;
                     let loss = (square / n - mean * mean).max(1e-6);
-                    Ok(Constant { loss, logits: vec![logit(mean)], answer: vec![mean] })
+                    let (logits, answer) = (vec![logit(mean)], vec![mean]);
+                    Ok(Constant { loss, objective_loss: loss, logits, answer })
                 }
             }
         })
@@ -130,5 +162,6 @@ fn of_mix(counts: &[f64]) -> Constant {
     let n = counts.len() as f64;
     let answer: Vec<f64> = counts.iter().map(|c| (c + 1e-3) / (total + 1e-3 * n)).collect();
     let entropy: f64 = answer.iter().map(|p| -p * p.ln()).sum();
-    Constant { loss: entropy.max(1e-6), logits: answer.iter().map(|p| p.ln()).collect(), answer }
+    let (loss, logits) = (entropy.max(1e-6), answer.iter().map(|p| p.ln()).collect());
+    Constant { loss, objective_loss: loss, logits, answer }
 }

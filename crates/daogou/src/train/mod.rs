@@ -1,11 +1,13 @@
 //! Training: epochs of shuffled requests, early stopping on validation, checkpoints that resume to the same bits.
 
 mod constant;
+mod expert_use;
 mod resume;
 mod schedule;
 mod validation;
 
 pub use constant::{Constant, constants};
+pub use expert_use::{ExpertUse, GateUse, UnitUse};
 pub use validation::TaskScore;
 
 use std::ops::Range;
@@ -18,9 +20,10 @@ use daogou_nn::{
 use serde::{Deserialize, Serialize};
 
 use crate::data::Dataset;
+use crate::metrics::logloss::binary_entropy;
 use crate::models::predict::{MICRO, cut};
-use crate::models::{Mode, Network, Shape, Source};
-use crate::schema::{self, Config, Role, TaskKind};
+use crate::models::{Feed, Head, Mixing, Mode, Network, Shape, Source};
+use crate::schema::{self, Config, PurchaseObjective, Role, TaskKind};
 use crate::{Error, Result};
 
 /// Logical shards of a batch. Part of what makes a run's bits; more than 8 threads would need more.
@@ -66,6 +69,9 @@ pub struct Round {
     pub valid_loss: Option<f64>,
     /// Whether it is the best so far.
     pub best: bool,
+    /// How experts were used on the validation split; `None` without gates or without that split.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub experts: Option<ExpertUse>,
 }
 
 impl Round {
@@ -145,13 +151,15 @@ pub fn train(
     crate::rule_book::check_rules(config, data)?;
     let shape = Shape::of(config, data);
     let constants = constants(config, data)?;
-    let Network { model, feed, heads } = Network::build(config, &data.space, &shape)?;
+    let Network { model, feed, heads, gates } = Network::build(config, &data.space, &shape)?;
     let t = &config.train;
     let loss_weights: Vec<f64> = config
         .tasks
         .iter()
         .zip(&constants)
-        .map(|(task, c)| task.weight() / if config.loss_weighting.normalise { c.loss } else { 1.0 })
+        .map(|(task, c)| {
+            task.weight() / if config.loss_weighting.normalise { c.objective_loss } else { 1.0 }
+        })
         .collect();
     let mut engine = Engine::new(
         model,
@@ -244,8 +252,9 @@ pub fn train(
             for (task, sum) in engine.losses().iter().enumerate() {
                 at.loss_sums[task] += sum.sum;
                 at.loss_weights[task] += sum.weight;
-                losses[task] =
-                    at.loss_sums[task] / at.loss_weights[task].max(1e-300) / constants[task].loss;
+                losses[task] = at.loss_sums[task]
+                    / at.loss_weights[task].max(1e-300)
+                    / constants[task].objective_loss;
             }
             observer.step(&Progress {
                 epoch: at.epoch + 1,
@@ -264,7 +273,7 @@ pub fn train(
                     config,
                     data,
                     &mut engine,
-                    (&feed, &heads),
+                    (&feed, &heads, &gates),
                     &constants,
                     &mut at,
                     &mut best,
@@ -289,7 +298,7 @@ pub fn train(
             config,
             data,
             &mut engine,
-            (&feed, &heads),
+            (&feed, &heads, &gates),
             &constants,
             &mut at,
             &mut best,
@@ -302,7 +311,7 @@ pub fn train(
     let bytes = engine.bytes();
     let (model, last) = engine.into_parts();
     Ok(Trained {
-        network: Network { model, feed, heads },
+        network: Network { model, feed, heads, gates },
         parameters: best.unwrap_or(last),
         history: at.history,
         constants,
@@ -328,7 +337,7 @@ fn start_biases(
     engine: &mut Engine,
     config: &Config,
     data: &Dataset,
-    heads: &[crate::models::Head],
+    heads: &[Head],
     constants: &[Constant],
 ) {
     let train = data.requests.impressions(&data.split.train);
@@ -336,11 +345,24 @@ fn start_biases(
     let mean_offset =
         offsets.iter().map(|&o| f64::from(o)).sum::<f64>() / offsets.len().max(1) as f64;
     let mut starts: Vec<(String, Vec<f64>)> = Vec::new();
-    for ((task, head), constant) in config.tasks.iter().zip(heads).zip(constants) {
+    for (index, ((task, head), constant)) in
+        config.tasks.iter().zip(heads).zip(constants).enumerate()
+    {
         // What the logits get from elsewhere is taken off.
         let mut logits = constant.logits.clone();
         if task.role() == Some(Role::Click) {
             logits.iter_mut().for_each(|z| *z -= mean_offset);
+        }
+        if funnel(config, index).is_some() && task.objective() == PurchaseObjective::Aitm {
+            // Its tower answers for click and purchase together.
+            let click = config.task_of(Role::Click).expect("a funnel has a click");
+            let joint = constant.answer[0] * constants[click].answer[0];
+            logits = vec![(joint / (1.0 - joint)).ln() - mean_offset];
+        }
+        if let Some(imputation) = &head.imputation {
+            // The softplus of it is the loss of the constant.
+            let loss = binary_entropy(constant.answer[0]);
+            starts.push((imputation.bias.clone(), vec![loss.exp_m1().ln()]));
         }
         if let Some(history) = &head.history_bias {
             let trust = 1.0 / (1.0 + (-FIRST_TRUST).exp());
@@ -402,7 +424,7 @@ fn end_round(
     config: &Config,
     data: &Dataset,
     engine: &mut Engine,
-    (feed, heads): (&crate::models::Feed, &[crate::models::Head]),
+    (feed, heads, gates): (&Feed, &[Head], &[Mixing]),
     constants: &[Constant],
     at: &mut Position,
     best: &mut Option<Parameters>,
@@ -413,8 +435,9 @@ fn end_round(
         .iter()
         .zip(&at.loss_weights)
         .zip(constants)
-        .map(|((sum, weight), c)| if *weight > 0.0 { sum / weight / c.loss } else { 0.0 })
+        .map(|((sum, weight), c)| if *weight > 0.0 { sum / weight / c.objective_loss } else { 0.0 })
         .collect();
+    let mut experts = None;
     let valid = if data.split.valid.is_empty() {
         Vec::new()
     } else {
@@ -429,6 +452,7 @@ fn end_round(
             Mode::Evaluate,
             team,
         );
+        experts = ExpertUse::measure((model, parameters), (feed, gates), &source, &requests, team);
         validation::score(config, data, data.split.valid.clone(), &logits, constants)
     };
     let valid_loss = (!valid.is_empty()).then(|| {
@@ -457,6 +481,7 @@ fn end_round(
         valid,
         valid_loss,
         best: better,
+        experts,
     };
     observer.round(&round);
     at.history.push(round);

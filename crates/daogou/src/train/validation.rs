@@ -9,7 +9,7 @@ use crate::data::{Dataset, RequestTarget};
 use crate::metrics::logloss::{sigmoid, softplus};
 use crate::metrics::{ScoreOrder, auc};
 use crate::models::{Level, Logits};
-use crate::schema::{Config, PurchaseObjective, TaskKind};
+use crate::schema::{Config, TaskKind};
 
 /// Validation of one task.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -41,10 +41,10 @@ pub(super) fn score(
             let z = &logits[index];
             let own = constants[index].loss;
             if task.kind == TaskKind::Binary {
-                let labels = |i: usize| &data.impressions.labels[super::binary_index(config, i)];
-                let label = &labels(index)[impressions.clone()];
+                let place = super::binary_index(config, index);
+                let label = &data.impressions.labels[place][impressions.clone()];
                 return match (super::funnel(config, index), task.objective()) {
-                    (Some(click), PurchaseObjective::Esmm) => {
+                    (Some(click), objective) if objective.is_entire_space() => {
                         // ln P = −softplus(−a) − softplus(−v) orders as P does and never underflows.
                         let pairs = logits[click].values.iter().zip(&z.values);
                         let ln_p: Vec<f64> = pairs
@@ -58,15 +58,17 @@ pub(super) fn score(
                         let scores: Vec<f32> = ln_p.iter().map(|&l| l as f32).collect();
                         binary(mean / own, &scores, label)
                     }
-                    (Some(click), PurchaseObjective::ClickSpace) => {
-                        let clicked = &labels(click)[impressions.clone()];
-                        let keep = |i: &usize| clicked[*i] == 1;
-                        let rows: Vec<usize> = (0..label.len()).filter(keep).collect();
-                        let scores: Vec<f32> = rows.iter().map(|&i| z.values[i]).collect();
-                        let label: Vec<u8> = rows.iter().map(|&i| label[i]).collect();
-                        binary(mean_bce(&scores, &label) / own, &scores, &label)
-                    }
-                    _ => binary(mean_bce(&z.values, label) / own, &z.values, label),
+                    _ => match config.loss_space(index) {
+                        Some(space) => {
+                            let asked = &data.impressions.labels[space][impressions.clone()];
+                            let keep = |i: &usize| asked[*i] == 1;
+                            let rows: Vec<usize> = (0..label.len()).filter(keep).collect();
+                            let scores: Vec<f32> = rows.iter().map(|&i| z.values[i]).collect();
+                            let label: Vec<u8> = rows.iter().map(|&i| label[i]).collect();
+                            binary(mean_bce(&scores, &label) / own, &scores, &label)
+                        }
+                        None => binary(mean_bce(&z.values, label) / own, &z.values, label),
+                    },
                 };
             }
             let (mut sum, mut total) = (0.0, 0.0);

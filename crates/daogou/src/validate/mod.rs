@@ -250,6 +250,11 @@ impl Tables {
             for task in config.tasks.iter().filter(|task| task.kind == TaskKind::Binary) {
                 let key = format!("task.{}.label", task.name);
                 want(findings, &key, task.label(), Side::Context, Check::Label, false);
+                let columns = config.label_columns();
+                if let Some(space) = task.sample_space.as_deref().filter(|s| columns.contains(s)) {
+                    let key = format!("task.{}.sample_space", task.name);
+                    want(findings, &key, space, Side::Context, Check::Label, false);
+                }
             }
         }
         for feature in &config.features {
