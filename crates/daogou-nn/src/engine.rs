@@ -342,8 +342,9 @@ impl<T: Real> Engine<T> {
         learns: bool,
         work: impl Fn(&mut Pass<'_, T>, &mut InMicro<'_, T>) + Sync,
     ) {
-        let Self { model, config, parameters, shard_grads, workers, team, scales, .. } = self;
-        let (weighed, grams) = (&self.weighed, SendMut(self.grams.as_mut_ptr()));
+        let Self { model, config, parameters, shard_grads, workers, team, .. } = self;
+        let (scales, weighed) = (&self.scales[..], &self.weighed[..]);
+        let grams = SendMut(self.grams.as_mut_ptr());
         let micros = batch.micros_mut();
         let count = micros.len();
         let shards = used(shard_grads.len(), count);
@@ -364,8 +365,11 @@ impl<T: Real> Engine<T> {
                 micro.check(model, true);
                 let mut row_grads = std::mem::take(&mut micro.row_grads);
                 let mut sums = std::mem::take(&mut micro.losses);
-                let (counted, spare): (&mut [T], &mut [T]) =
-                    if learns { (grads, &mut worker.spare) } else { (&mut worker.spare, &mut []) };
+                let (counted, spare) = if learns {
+                    (&mut grads[..], &mut worker.spare[..])
+                } else {
+                    (&mut worker.spare[..], Default::default())
+                };
                 let mut pass = Pass::new(
                     model,
                     parameters,
