@@ -223,6 +223,11 @@ impl<T: Real> Engine<T> {
         &self.losses
     }
 
+    /// Products of gradients of the last [`Engine::compare`], `[losses, losses]`.
+    pub fn gram(&self) -> &[f64] {
+        &self.grams[0]
+    }
+
     /// Optimiser state by name, to be saved: `dense.0`, `dense.1`, `table.{name}`.
     pub fn state(&self) -> impl Iterator<Item = (String, &[T])> {
         let dense = self.dense_state.iter().enumerate();

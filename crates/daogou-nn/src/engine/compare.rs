@@ -123,7 +123,7 @@ impl<T: Real> Engine<T> {
 
     /// How the losses of a batch agree: ⟨g_i, g_j⟩ of their gradients on the representation that they share, `[losses,
     /// losses]`, row-major and symmetric, each loss with its own weight. Nothing is learned. [`Engine::losses`] has the
-    /// losses afterwards.
+    /// losses afterwards, [`Engine::gram`] the products.
     ///
     /// Allocates nothing once it has seen a batch of this size.
     ///

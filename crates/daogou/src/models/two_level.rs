@@ -156,12 +156,15 @@ pub(super) fn build_for(
     Ok(built)
 }
 
-/// A level without hidden layers has nothing to share but its input.
+/// A level without hidden layers has nothing to share but its input. Otherwise what is read of it is the representation on
+/// which tasks are balanced.
 fn read(g: &mut Graph, config: &Config, level: &Level<'_>, share: Share) -> Vec<NodeId> {
     if level.units.is_empty() {
         return vec![level.x; level.readers.len()];
     }
-    share(g, config, level)
+    let read = share(g, config, level);
+    read.iter().for_each(|node| g.represent(*node));
+    read
 }
 
 /// Name of the impression level as a reader; no task's name.

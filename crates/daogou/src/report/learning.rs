@@ -145,6 +145,7 @@ mod tests {
             valid: vec![TaskScore { loss: valid, auc: None }],
             valid_loss: valid,
             best: epoch == 1,
+            balance: None,
         };
         let said = |losses: &[Option<f64>]| {
             let history: Vec<Round> = (1..).zip(losses).map(|(e, &loss)| round(e, loss)).collect();
