@@ -791,12 +791,7 @@ impl<T: Real> Graph<T> {
                 "loss `{name}`: an input has another shape"
             );
         }
-        self.losses.push(LossSpec {
-            name: name.into(),
-            op: Box::new(op),
-            weight,
-            domain,
-        });
+        self.losses.push(LossSpec { name: name.into(), op: Box::new(op), weight, domain });
     }
 
     fn same_rows(&self, a: NodeId, b: NodeId) {
@@ -1018,9 +1013,7 @@ impl<T: Real> Graph<T> {
     fn is_reached(&self, written: &[bool], out: NodeId) -> bool {
         match self.nodes[out.0].view {
             View::Columns(of, _) if self.is_output(of) => written[root_of(&self.nodes, of).0],
-            _ => {
-                written[root_of(&self.nodes, out).0] || self.slices(out).any(|s| written[s.0])
-            }
+            _ => written[root_of(&self.nodes, out).0] || self.slices(out).any(|s| written[s.0]),
         }
     }
 

@@ -120,7 +120,9 @@ fn conflicts_are_told_round_by_round() {
     let by_losses = trained(&config(Balancing::Uw, ModelKind::SharedBottom));
     let balance = by_losses.history[0].balance.as_ref().unwrap();
     assert!(balance.cosines.is_empty() && balance.sharpest_conflict().is_none());
-    assert!(trained(&config(Balancing::Fixed, ModelKind::SharedBottom)).history[0].balance.is_none());
+    assert!(
+        trained(&config(Balancing::Fixed, ModelKind::SharedBottom)).history[0].balance.is_none()
+    );
 }
 
 #[test]

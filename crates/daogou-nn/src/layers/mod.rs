@@ -294,12 +294,7 @@ impl<'a, T: Real> Pass<'a, T> {
 
     /// Runs the losses that `plan` starts from; `scales` holds weight / batch weight per loss, `sums` receives what each
     /// summed.
-    pub(crate) fn losses(
-        &mut self,
-        plan: &Backward,
-        scales: Option<&[f64]>,
-        sums: &mut [LossSum],
-    ) {
+    pub(crate) fn losses(&mut self, plan: &Backward, scales: Option<&[f64]>, sums: &mut [LossSum]) {
         for (index, (spec, sum)) in self.model.losses.iter().zip(sums).enumerate() {
             let Some(modes) = &plan.losses[index] else { continue };
             *sum = spec.op.run(self, scales.map(|s| T::of(s[index])), modes);

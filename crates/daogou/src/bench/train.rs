@@ -71,7 +71,8 @@ pub fn train(options: &TrainOptions) -> TrainResult {
         ..EngineConfig::default()
     };
     let weighting = LossWeighting { method: options.balancing, ..LossWeighting::default() };
-    let mut balancer = Balancer::new(&weighting, &config.loss_weights, [0.3, 0.1, 4.0].into_iter(), 0);
+    let mut balancer =
+        Balancer::new(&weighting, &config.loss_weights, [0.3, 0.1, 4.0].into_iter(), 0);
     let mut engine = Engine::new(model, &config);
     let mut rng = Rng::new(0, 0);
     let mut ids =

@@ -198,8 +198,7 @@ impl LossWeighting {
                 return refuse(name, &format!("expected a number of at least 0, got {value}"));
             }
         }
-        for (name, value) in
-            [("dwa_temperature", self.dwa_temperature), ("stch_mu", self.stch_mu)]
+        for (name, value) in [("dwa_temperature", self.dwa_temperature), ("stch_mu", self.stch_mu)]
         {
             if !(value.is_finite() && value > 0.0) {
                 return refuse(name, &format!("expected a number above 0, got {value}"));

@@ -10,8 +10,8 @@ pub mod loss_weighting;
 pub use config::{
     Backbone, CalibrationConfig, CalibrationMethod, Columns, Config, DataConfig, DenseOptimizer,
     EventsConfig, Feature, FeatureType, HistoryPooling, LabelSource, ListsConfig, ModelConfig,
-    ModelKind, NegativeSampling, Negatives, PurchaseObjective, Role, Schedule, Side,
-    SplitConfig, SplitMethod, TableOptimizer, Task, TaskKind, TrainConfig, Transform,
+    ModelKind, NegativeSampling, Negatives, PurchaseObjective, Role, Schedule, Side, SplitConfig,
+    SplitMethod, TableOptimizer, Task, TaskKind, TrainConfig, Transform,
 };
 pub use list_rules::{BonusTerm, FloorRule, ListRules, PinRule, PriceBand, QuotaRule};
 pub use loss_weighting::{Balancing, GradientScale, LossWeighting};

@@ -82,8 +82,7 @@ fn engine(experts: bool, small_table: usize, weights: &[f64]) -> (Engine<f64>, V
     let click = g.add(click, position);
     let bought = g.linear("own_cvr", purchase_base, 1, Activation::None);
     // Both towers of the requests are one product.
-    let of_request =
-        g.linear_group(&[("own_div", 3), ("own_nov", 1)], request, Activation::None);
+    let of_request = g.linear_group(&[("own_div", 3), ("own_nov", 1)], request, Activation::None);
     let (label, weight) = (g.input(rows, 1), g.input(rows, 1));
     g.bce("click", click, label, Some(weight));
     let label = g.input(rows, 1);
@@ -101,7 +100,9 @@ fn engine(experts: bool, small_table: usize, weights: &[f64]) -> (Engine<f64>, V
     };
     let mut engine = Engine::new(g.finish(), &config);
     let mut rng = Rng::new(5, 0);
-    engine.parameters_mut().edit(|dense, _| dense.iter_mut().for_each(|w| *w += 0.2 * rng.normal()));
+    engine
+        .parameters_mut()
+        .edit(|dense, _| dense.iter_mut().for_each(|w| *w += 0.2 * rng.normal()));
     (engine, probes)
 }
 
@@ -152,8 +153,7 @@ fn gradients(engine: &mut Engine<f64>, weighing: Weighing<'_>) -> (Vec<f64>, Vec
 /// The gradients of each loss alone, with its weight.
 fn of_each(experts: bool, small_table: usize) -> Vec<(Vec<f64>, Vec<Vec<f64>>)> {
     let alone = |loss: usize| {
-        let weights: Vec<f64> =
-            (0..4).map(|k| if k == loss { WEIGHTS[k] } else { 0.0 }).collect();
+        let weights: Vec<f64> = (0..4).map(|k| if k == loss { WEIGHTS[k] } else { 0.0 }).collect();
         gradients(&mut engine(experts, small_table, &weights).0, Weighing::Fixed)
     };
     (0..4).map(alone).collect()
@@ -249,14 +249,12 @@ fn without_a_part_that_two_losses_reach_nothing_is_shared() {
             g.represent(first);
         }
         let read = if both { first } else { second };
-        let (a, b) = (g.linear("y", first, 1, Activation::None), g.linear("z", read, 1, Activation::None));
+        let (a, b) =
+            (g.linear("y", first, 1, Activation::None), g.linear("z", read, 1, Activation::None));
         let label = g.input(rows, 1);
         g.bce("a", a, label, None);
         g.bce("b", b, label, None);
         g.finish().shares()
     };
-    assert_eq!(
-        [build(false, true), build(true, false), build(true, true)],
-        [false, false, true]
-    );
+    assert_eq!([build(false, true), build(true, false), build(true, true)], [false, false, true]);
 }

@@ -32,7 +32,9 @@ impl Aligned {
         let kept = |l: &usize| self.eigen.value(*l) > LEAST * largest;
         let smallest = (0..n).filter(kept).map(|l| self.eigen.value(l)).fold(largest, f64::min);
         let directions = (0..n).filter(kept).map(|l| {
-            (smallest / self.eigen.value(l)).sqrt() * self.eigen.vector(l, i) * self.eigen.vector(l, k)
+            (smallest / self.eigen.value(l)).sqrt()
+                * self.eigen.vector(l, i)
+                * self.eigen.vector(l, k)
         });
         directions.sum()
     }

@@ -54,7 +54,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::Gram;
-    use super::super::tests::{gram_of, gradients, seen};
+    use super::super::tests::{gradients, gram_of, seen};
     use super::*;
 
     #[test]

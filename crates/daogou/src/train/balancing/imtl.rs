@@ -33,7 +33,8 @@ impl Method for Imtl {
     fn weigh(&mut self, seen: &Seen<'_>, weights: &mut [f64]) {
         let (gram, n) = (seen.gram, seen.tasks.len());
         // ⟨g_i, u_1 − u_j⟩.
-        let along = |i: usize, j: usize| gram.at(i, 0) / gram.norm(0) - gram.at(i, j) / gram.norm(j);
+        let along =
+            |i: usize, j: usize| gram.at(i, 0) / gram.norm(0) - gram.at(i, j) / gram.norm(j);
         self.equations.start(n - 1);
         for j in 1..n {
             let row = self.equations.row(j - 1);

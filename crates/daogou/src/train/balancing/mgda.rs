@@ -61,7 +61,9 @@ mod tests {
 
     #[test]
     fn two_tasks_have_a_formula() {
-        for (a, b) in [([1.0, 0.0], [-1.0, 2.0]), ([1.0, 0.0], [3.0, 1.0]), ([2.0, 1.0], [0.5, 0.3])] {
+        for (a, b) in
+            [([1.0, 0.0], [-1.0, 2.0]), ([1.0, 0.0], [3.0, 1.0]), ([2.0, 1.0], [0.5, 0.3])]
+        {
             let values = gram_of(&[&a, &b]);
             let gram = Gram::new(&values, 2);
             let mut weights = [0.0; 2];

@@ -61,9 +61,7 @@ impl Method for Nash {
         let (gram, n) = (seen.gram, seen.tasks.len());
         let pairs = (0..n).flat_map(|i| (0..n).map(move |j| (i, j)));
         let frobenius = pairs.map(|(i, j)| gram.at(i, j).powi(2)).sum::<f64>().sqrt();
-        let at = |i: usize, j: usize| {
-            gram.at(i, j) / frobenius + if i == j { RIDGE } else { 0.0 }
-        };
+        let at = |i: usize, j: usize| gram.at(i, j) / frobenius + if i == j { RIDGE } else { 0.0 };
         self.newton.resize(n, 0.0);
         for _ in 0..STEPS {
             self.equations.start(n);

@@ -12,11 +12,7 @@ pub(super) fn seen<'a>(losses: &'a [f64], gram: &'a [f64]) -> Seen<'a> {
 }
 
 /// The same for tasks of other numbers.
-pub(super) fn seen_of<'a>(
-    tasks: &'a [usize],
-    losses: &'a [f64],
-    gram: &'a [f64],
-) -> Seen<'a> {
+pub(super) fn seen_of<'a>(tasks: &'a [usize], losses: &'a [f64], gram: &'a [f64]) -> Seen<'a> {
     let n = if gram.is_empty() { 0 } else { tasks.len() };
     Seen { tasks, losses, gram: Gram::new(gram, n), constants: &[1.0; 4], step: 1 }
 }
