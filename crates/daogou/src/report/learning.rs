@@ -191,8 +191,8 @@ mod tests {
 
     #[test]
     fn balanced_tasks_are_told() {
-        let mut config = Config::default();
-        config.tasks = ["click", "novelty"].map(|name| Task::new(name, TaskKind::Binary)).into();
+        let tasks = ["click", "novelty"].map(|name| Task::new(name, TaskKind::Binary)).into();
+        let mut config = Config { tasks, ..Config::default() };
         config.loss_weighting.method = Balancing::PcGrad;
         let mut round = Round {
             epoch: 1,

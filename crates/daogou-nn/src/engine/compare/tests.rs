@@ -129,8 +129,10 @@ fn batch(engine: &Engine<f64>) -> Batch<f64> {
     batch
 }
 
-/// Gradients of everything: dense parameters, then each table, `[rows, dim]`.
-fn gradients(engine: &mut Engine<f64>, weighing: Weighing<'_>) -> (Vec<f64>, Vec<Vec<f64>>) {
+/// Gradients of everything: dense parameters, and each table, `[rows, dim]`.
+type Whole = (Vec<f64>, Vec<Vec<f64>>);
+
+fn gradients(engine: &mut Engine<f64>, weighing: Weighing<'_>) -> Whole {
     let mut batch = batch(engine);
     let dense = engine.gradients_by(&mut batch, weighing);
     let mut tables: Vec<Vec<f64>> =
@@ -151,7 +153,7 @@ fn gradients(engine: &mut Engine<f64>, weighing: Weighing<'_>) -> (Vec<f64>, Vec
 }
 
 /// The gradients of each loss alone, with its weight.
-fn of_each(experts: bool, small_table: usize) -> Vec<(Vec<f64>, Vec<Vec<f64>>)> {
+fn of_each(experts: bool, small_table: usize) -> Vec<Whole> {
     let alone = |loss: usize| {
         let weights: Vec<f64> = (0..4).map(|k| if k == loss { WEIGHTS[k] } else { 0.0 }).collect();
         gradients(&mut engine(experts, small_table, &weights).0, Weighing::Fixed)
@@ -172,7 +174,7 @@ fn trunk_and_tables_learn_from_weighed_losses_and_heads_from_their_own() {
             let each = of_each(experts, small_table);
             let (mut engine, _) = engine(experts, small_table, &WEIGHTS);
             let (dense, tables) = gradients(&mut engine, Weighing::Shared(&factors));
-            let sum = |own: bool, of: &dyn Fn(&(Vec<f64>, Vec<Vec<f64>>)) -> f64| -> f64 {
+            let sum = |own: bool, of: &dyn Fn(&Whole) -> f64| -> f64 {
                 let factor = |k: usize| if own { 1.0 } else { factors[k] };
                 each.iter().enumerate().map(|(k, one)| factor(k) * of(one)).sum()
             };
