@@ -1,5 +1,7 @@
 //! Runs a model: forward, backward and updates, with the same bits whatever the number of threads.
 
+mod compare;
+
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -16,6 +18,8 @@ use crate::real::Real;
 use crate::rng::mix;
 use crate::team::Team;
 use crate::workspace::Workspace;
+
+use compare::Kept;
 
 /// How an engine trains.
 #[derive(Clone, Debug, PartialEq)]
@@ -67,6 +71,18 @@ pub struct StepSize {
     pub tables: f64,
 }
 
+/// What weighs losses in a step, besides the weights they always have ([`EngineConfig::loss_weights`]).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Weighing<'a> {
+    /// Nothing.
+    Fixed,
+    /// A factor per loss, for all that learns from it.
+    Losses(&'a [f64]),
+    /// A factor per loss, for what losses share and what is below it ([`crate::Graph::represent`]): the trunk learns from
+    /// Σ factor · loss. The heads above, a loss's own, learn from it without factor.
+    Shared(&'a [f64]),
+}
+
 /// A loss or gradient that is not finite. Parameters are as before the step where a loss is at fault.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Diverged {
@@ -92,6 +108,20 @@ impl std::error::Error for Diverged {}
 struct Worker<T> {
     workspace: Workspace<T>,
     rows: RowUpdate<T>,
+    /// Gradients of single losses.
+    kept: Kept<T>,
+    /// Gradients of parameters that do not count; empty until there are any.
+    spare: Vec<T>,
+}
+
+/// What work on one micro-batch reads and leaves, besides its pass.
+struct InMicro<'a, T> {
+    scales: &'a [f64],
+    weighed: &'a [f64],
+    sums: &'a mut [LossSum],
+    kept: &'a mut Kept<T>,
+    /// Of the shard.
+    gram: &'a mut [f64],
 }
 
 /// A model in training.
@@ -109,8 +139,12 @@ pub struct Engine<T = f32> {
     table_grads: Vec<T>,
     workers: Vec<Worker<T>>,
     team: Team,
+    /// Per loss: weight over the weight of the batch's rows, without and with the factors of the step.
     scales: Vec<f64>,
+    weighed: Vec<f64>,
     losses: Vec<LossSum>,
+    /// Products of the losses' gradients per shard, `[losses, losses]` each; the first becomes the total.
+    grams: Vec<Vec<f64>>,
 }
 
 /// Dense values one thread reduces or updates at a time.
@@ -136,11 +170,18 @@ impl<T: Real> Engine<T> {
             shard_grads: vec![vec![T::ZERO; model.n_grads]; config.shards.max(1)],
             table_grads: vec![T::ZERO; model.n_table_grads()],
             workers: (0..threads)
-                .map(|_| Worker { workspace: Workspace::new(&model), rows: RowUpdate::new() })
+                .map(|_| Worker {
+                    workspace: Workspace::new(&model),
+                    rows: RowUpdate::new(),
+                    kept: Kept::new(&model),
+                    spare: Vec::new(),
+                })
                 .collect(),
             team: Team::new(threads),
             scales: vec![0.0; model.losses.len()],
+            weighed: vec![0.0; model.losses.len()],
             losses: vec![LossSum::default(); model.losses.len()],
+            grams: vec![vec![0.0; model.losses.len().pow(2)]; config.shards.max(1)],
             config: config.clone(),
             parameters,
             model,
@@ -195,6 +236,11 @@ impl<T: Real> Engine<T> {
         &self.losses
     }
 
+    /// Products of gradients of the last [`Engine::compare`], `[losses, losses]`.
+    pub fn gram(&self) -> &[f64] {
+        &self.grams[0]
+    }
+
     /// Optimiser state by name, to be saved: `dense.0`, `dense.1`, `table.{name}`.
     pub fn state(&self) -> impl Iterator<Item = (String, &[T])> {
         let dense = self.dense_state.iter().enumerate();
@@ -229,8 +275,26 @@ impl<T: Real> Engine<T> {
     ///
     /// If the batch does not fit the model.
     pub fn step(&mut self, batch: &mut Batch<T>, size: &StepSize) -> Result<(), Diverged> {
+        self.step_by(batch, size, Weighing::Fixed)
+    }
+
+    /// The same with losses weighed in another way. With [`Weighing::Shared`] it goes twice through the heads.
+    ///
+    /// # Errors
+    ///
+    /// Where a loss or a gradient is not finite.
+    ///
+    /// # Panics
+    ///
+    /// If the batch does not fit the model, there is not one factor per loss, or the model has nothing that losses share.
+    pub fn step_by(
+        &mut self,
+        batch: &mut Batch<T>,
+        size: &StepSize,
+        weighing: Weighing<'_>,
+    ) -> Result<(), Diverged> {
         self.weigh(batch);
-        self.differentiate(batch, size.step);
+        self.differentiate(batch, size.step, weighing);
         self.sum_losses(batch, size.step)?;
         let factor = self.reduce(batch.micros().len(), size.step)?;
         self.update(batch, size, factor)
@@ -240,8 +304,14 @@ impl<T: Real> Engine<T> {
     /// micro-batch in the batch. For gradient checks.
     #[cfg(test)]
     pub(crate) fn gradients(&mut self, batch: &mut Batch<T>) -> Vec<T> {
+        self.gradients_by(batch, Weighing::Fixed)
+    }
+
+    /// The same with losses weighed in another way.
+    #[cfg(test)]
+    pub(crate) fn gradients_by(&mut self, batch: &mut Batch<T>, weighing: Weighing<'_>) -> Vec<T> {
         self.weigh(batch);
-        self.differentiate(batch, 1);
+        self.differentiate(batch, 1, weighing);
         self.sum_losses(batch, 1).expect("finite losses");
         self.reduce(batch.micros().len(), 1).expect("finite gradients");
         self.shard_grads[0][..self.model.n_values].to_vec()
@@ -264,35 +334,72 @@ impl<T: Real> Engine<T> {
     }
 
     /// Forward and backward of every micro-batch, shard by shard.
-    fn differentiate(&mut self, batch: &mut Batch<T>, step: u64) {
-        let Self { model, config, parameters, shard_grads, workers, team, scales, .. } = self;
+    fn differentiate(&mut self, batch: &mut Batch<T>, step: u64, weighing: Weighing<'_>) {
+        self.weighed.copy_from_slice(&self.scales);
+        if let Weighing::Losses(factors) | Weighing::Shared(factors) = weighing {
+            assert_eq!(factors.len(), self.weighed.len(), "a factor per loss");
+            self.weighed.iter_mut().zip(factors).for_each(|(scale, factor)| *scale *= factor);
+        }
+        if let Weighing::Shared(_) = weighing {
+            return self.differentiate_shared(batch, step);
+        }
+        self.each_micro(batch, step, true, |pass, micro| {
+            let plan = &pass.model.backward;
+            pass.forward();
+            pass.losses(plan, Some(micro.weighed), micro.sums);
+            pass.backward(plan);
+        });
+    }
+
+    /// Runs `work` on every micro-batch, shard by shard in any order, and within a shard one after the other. Where it
+    /// `learns`, gradients of parameters and table rows count; otherwise they go nowhere.
+    fn each_micro(
+        &mut self,
+        batch: &mut Batch<T>,
+        step: u64,
+        learns: bool,
+        work: impl Fn(&mut Pass<'_, T>, &mut InMicro<'_, T>) + Sync,
+    ) {
+        let Self { model, config, parameters, shard_grads, workers, team, .. } = self;
+        let (scales, weighed) = (&self.scales[..], &self.weighed[..]);
+        let grams = SendMut(self.grams.as_mut_ptr());
         let micros = batch.micros_mut();
         let count = micros.len();
         let shards = used(shard_grads.len(), count);
         let key = mix(config.seed ^ mix(step));
         let (micros, workers) = (SendMut(micros.as_mut_ptr()), SendMut(workers.as_mut_ptr()));
         team.for_each(&mut shard_grads[..shards], |member, shard, grads| {
-            grads.fill(T::ZERO);
             // SAFETY: a member number is used by one thread at a time.
             let worker = unsafe { &mut *workers.at(member) };
+            // SAFETY: there is one matrix per shard, and a shard is worked on by one thread.
+            let gram = unsafe { &mut *grams.at(shard) };
+            gram.fill(0.0);
+            if learns {
+                grads.fill(T::ZERO);
+            }
             for index in shard * count / shards..(shard + 1) * count / shards {
                 // SAFETY: the ranges of shards are disjoint and end at `count`.
                 let micro = unsafe { &mut *micros.at(index) };
                 micro.check(model, true);
                 let mut row_grads = std::mem::take(&mut micro.row_grads);
                 let mut sums = std::mem::take(&mut micro.losses);
+                let (counted, spare) = if learns {
+                    (&mut grads[..], &mut worker.spare[..])
+                } else {
+                    (&mut worker.spare[..], Default::default())
+                };
                 let mut pass = Pass::new(
                     model,
                     parameters,
                     micro,
                     &mut row_grads,
-                    grads,
+                    counted,
                     &mut worker.workspace,
                     Some(mix(key ^ index as u64)),
-                );
-                pass.forward();
-                pass.losses(Some(scales), &mut sums);
-                pass.backward();
+                )
+                .with_spare(spare);
+                let kept = &mut worker.kept;
+                work(&mut pass, &mut InMicro { scales, weighed, sums: &mut sums, kept, gram });
                 micro.row_grads = row_grads;
                 micro.losses = sums;
             }

@@ -1,6 +1,10 @@
 //! A model as a graph of ops, built once in forward style; the backward pass is the engine's.
 
+mod representation;
+
 use std::ops::Range;
+
+pub(crate) use representation::Representation;
 
 use crate::embedding::TableSpec;
 use crate::init::Init;
@@ -123,6 +127,10 @@ enum Source {
     Table(TableId, usize),
     /// A row of the parent domain.
     Parent(NodeId, MapId),
+    /// The softmax of a node.
+    Softmax(NodeId),
+    /// Experts, weighed by a gate.
+    Mixture(NodeId, Vec<NodeId>),
 }
 
 #[derive(Clone, Debug)]
@@ -159,7 +167,6 @@ pub(crate) struct LossSpec<T> {
     pub(crate) op: Box<dyn Loss<T>>,
     pub(crate) weight: Option<InputId>,
     pub(crate) domain: DomainId,
-    pub(crate) modes: Vec<GradMode>,
 }
 
 /// How an op hands a gradient to one of its inputs.
@@ -171,6 +178,19 @@ pub(crate) enum GradMode {
     Assign,
     /// Adds to what is there.
     Add,
+}
+
+/// One way for gradients to go back through a graph.
+#[derive(Clone, Debug)]
+pub(crate) struct Backward {
+    /// Per loss: how it hands its gradient to what it reads; none: no gradient starts there.
+    pub(crate) losses: Vec<Option<Vec<GradMode>>>,
+    /// Per op: is its output's gradient ever written, and how it passes gradients on.
+    pub(crate) ops: Vec<Option<Vec<GradMode>>>,
+    /// Per op: columns of its output that no loss reaches and that must be zero before its backward pass.
+    pub(crate) unreached: Vec<Vec<NodeId>>,
+    /// By node: whether its gradient is written.
+    written: Vec<bool>,
 }
 
 /// A model under construction. Methods return the node they made.
@@ -193,6 +213,8 @@ pub struct Graph<T = f32> {
     inputs: Vec<Input>,
     maps: Vec<Map>,
     losses: Vec<LossSpec<T>>,
+    /// What losses share, as far as it was declared.
+    shared: Vec<NodeId>,
 }
 
 /// A finished graph: the plan the engine runs.
@@ -201,10 +223,10 @@ pub struct Model<T = f32> {
     pub(crate) nodes: Vec<Node>,
     pub(crate) buffers: Vec<Buffer>,
     pub(crate) ops: Vec<Box<dyn Op<T>>>,
-    /// Per op: is its output's gradient ever written, and how it passes gradients on.
-    pub(crate) backward: Vec<Option<Vec<GradMode>>>,
-    /// Per op: columns of its output that no loss reaches and that must be zero before its backward pass.
-    pub(crate) unreached: Vec<Vec<NodeId>>,
+    /// The way back from all losses to all that learns.
+    pub(crate) backward: Backward,
+    /// Where the gradients of several losses meet, if the model says so.
+    pub(crate) representation: Option<Representation>,
     pub(crate) params: Vec<Param>,
     pub(crate) weights: Vec<Weight>,
     pub(crate) projections: Vec<Projection>,
@@ -247,6 +269,7 @@ impl<T: Real> Graph<T> {
             inputs: Vec::new(),
             maps: Vec::new(),
             losses: Vec::new(),
+            shared: Vec::new(),
         }
     }
 
@@ -480,7 +503,7 @@ impl<T: Real> Graph<T> {
         match self.nodes[part.0].source {
             Source::Table(table, _) => wide && self.tables[table.0].rows <= self.small_table,
             Source::Parent(..) => wide && self.small_table > 0,
-            Source::Other | Source::Concat(_) => false,
+            _ => false,
         }
     }
 
@@ -510,7 +533,7 @@ impl<T: Real> Graph<T> {
                 });
                 layers::Picked::Table { projection: self.projections.len() - 1 }
             }
-            Source::Other | Source::Concat(_) => unreachable!("not a shared part"),
+            _ => unreachable!("not a shared part"),
         }
     }
 
@@ -572,6 +595,7 @@ impl<T: Real> Graph<T> {
     /// Softmax over the columns of each row.
     pub fn softmax(&mut self, x: NodeId) -> NodeId {
         let out = self.like(x, self.cols(x));
+        self.nodes[out.0].source = Source::Softmax(x);
         self.push(layers::Softmax { x, out });
         out
     }
@@ -659,6 +683,7 @@ impl<T: Real> Graph<T> {
             assert_eq!(self.cols(*expert), cols, "experts of one width");
         }
         let out = self.like(gate, cols);
+        self.nodes[out.0].source = Source::Mixture(gate, experts.to_vec());
         self.push(layers::Mixture { gate, experts: experts.to_vec(), out });
         out
     }
@@ -684,6 +709,21 @@ impl<T: Real> Graph<T> {
         let out = self.like(joint, 1);
         self.push(layers::Conditional { joint, condition, out });
         out
+    }
+
+    /// Declares `node` a part of the representation that losses share: where their gradients are compared, and where
+    /// weights that are not the losses' own come in ([`crate::Engine::compare`], [`crate::Weighing::Shared`]). A mixture
+    /// stands for its experts and its gate, a softmax for what it is taken of.
+    pub fn represent(&mut self, node: NodeId) {
+        match self.nodes[node.0].source.clone() {
+            Source::Mixture(gate, experts) => {
+                experts.into_iter().for_each(|expert| self.represent(expert));
+                self.represent(gate);
+            }
+            Source::Softmax(x) => self.represent(x),
+            _ if self.shared.contains(&node) => {}
+            _ => self.shared.push(node),
+        }
     }
 
     /// A row of `fields · dim` values seen as `fields` rows of `dim`: `[rows · fields, dim]`.
@@ -825,13 +865,7 @@ impl<T: Real> Graph<T> {
                 "loss `{name}`: an input has another shape"
             );
         }
-        self.losses.push(LossSpec {
-            name: name.into(),
-            op: Box::new(op),
-            weight,
-            domain,
-            modes: Vec::new(),
-        });
+        self.losses.push(LossSpec { name: name.into(), op: Box::new(op), weight, domain });
     }
 
     fn same_rows(&self, a: NodeId, b: NodeId) {
@@ -844,7 +878,10 @@ impl<T: Real> Graph<T> {
         self.drop_bypassed();
         self.place_concats();
         let buffers = self.place_nodes();
-        let (backward, unreached) = self.plan_backward();
+        let learns = self.learns();
+        let runs: Vec<bool> = self.ops.iter().map(|op| learns[op.output().0]).collect();
+        let backward = self.plan_backward(&learns, &runs, |_| true);
+        let representation = self.plan_representation();
         let projected = self.place_gradients();
         Model {
             domains: self.domains,
@@ -852,7 +889,7 @@ impl<T: Real> Graph<T> {
             buffers,
             ops: self.ops,
             backward,
-            unreached,
+            representation,
             params: self.params,
             weights: self.weights,
             projections: self.projections,
@@ -983,71 +1020,77 @@ impl<T: Real> Graph<T> {
         buffers
     }
 
-    /// Walks the ops backwards once: who writes a gradient first, who adds, who is never reached.
-    fn plan_backward(&mut self) -> (Vec<Option<Vec<GradMode>>>, Vec<Vec<NodeId>>) {
-        let n = self.nodes.len();
-        let mut learns = vec![false; n];
+    /// By node: whether anything behind it has parameters.
+    fn learns(&self) -> Vec<bool> {
+        let mut learns = vec![false; self.nodes.len()];
         for op in &self.ops {
             let own = op.has_parameters();
             let out = op.output();
             learns[out.0] = own || op.inputs().iter().any(|i| self.learns_through(&learns, *i));
         }
+        learns
+    }
+
+    /// Walks the ops backwards once: who writes a gradient first, who adds, who is never reached. Gradients start at the
+    /// losses that `starts` names, go to nodes that `learns` names, and through ops that `runs` names.
+    fn plan_backward(
+        &self,
+        learns: &[bool],
+        runs: &[bool],
+        starts: impl Fn(usize) -> bool,
+    ) -> Backward {
+        let n = self.nodes.len();
         let mut written = vec![false; n];
-        let mode = |nodes: &[Node], written: &mut Vec<bool>, node: NodeId, learns: bool| {
-            if !learns {
+        let mode = |written: &mut Vec<bool>, node: NodeId| {
+            if !self.learns_through(learns, node) {
                 return GradMode::Skip;
             }
-            let root = root_of(nodes, node);
+            let root = root_of(&self.nodes, node);
             if std::mem::replace(&mut written[root.0], true) {
                 GradMode::Add
             } else {
                 GradMode::Assign
             }
         };
-        for index in 0..self.losses.len() {
-            let modes: Vec<GradMode> = self.losses[index]
-                .op
-                .inputs()
-                .iter()
-                .map(|i| {
-                    let learns = self.learns_through(&learns, *i);
-                    mode(&self.nodes, &mut written, *i, learns)
-                })
-                .collect();
-            self.losses[index].modes = modes;
+        let mut losses = vec![None; self.losses.len()];
+        for (index, loss) in self.losses.iter().enumerate().filter(|(index, _)| starts(*index)) {
+            let modes = loss.op.inputs().iter().map(|i| mode(&mut written, *i)).collect();
+            losses[index] = Some(modes);
         }
-        let mut backward = vec![None; self.ops.len()];
+        let mut ops = vec![None; self.ops.len()];
         let mut unreached = vec![Vec::new(); self.ops.len()];
         for index in (0..self.ops.len()).rev() {
             let out = self.ops[index].output();
-            // Gradient may arrive at the node itself, at a slice of its columns, or at the concatenation it is in.
-            let slices: Vec<NodeId> = (0..n)
-                .filter(|&s| matches!(self.nodes[s].view, View::Columns(of, _) if of == out))
-                .filter(|&s| !self.nodes[s].detached)
-                .map(NodeId)
-                .filter(|s| !self.ops.iter().any(|op| op.output() == *s))
-                .collect();
-            let reached = match self.nodes[out.0].view {
-                View::Columns(of, _) if self.ops.iter().any(|op| op.output() == of) => {
-                    written[root_of(&self.nodes, of).0]
-                }
-                _ => written[root_of(&self.nodes, out).0] || slices.iter().any(|s| written[s.0]),
-            };
-            if !reached || !learns[out.0] {
+            if !runs[index] || !self.is_reached(&written, out) {
                 continue;
             }
-            unreached[index] = slices.into_iter().filter(|s| !written[s.0]).collect();
+            unreached[index] = self.slices(out).filter(|s| !written[s.0]).collect();
             let inputs = self.ops[index].inputs();
-            let modes = inputs
-                .iter()
-                .map(|i| {
-                    let learns = self.learns_through(&learns, *i);
-                    mode(&self.nodes, &mut written, *i, learns)
-                })
-                .collect();
-            backward[index] = Some(modes);
+            ops[index] = Some(inputs.iter().map(|i| mode(&mut written, *i)).collect());
         }
-        (backward, unreached)
+        Backward { losses, ops, unreached, written }
+    }
+
+    fn is_output(&self, node: NodeId) -> bool {
+        self.ops.iter().any(|op| op.output() == node)
+    }
+
+    /// The columns of a node that are nodes, and no op's own output, and hand gradients on.
+    fn slices(&self, node: NodeId) -> impl Iterator<Item = NodeId> {
+        let of_node = move |s: &usize| {
+            let Node { view, detached, .. } = self.nodes[*s];
+            !detached && matches!(view, View::Columns(of, _) if of == node)
+        };
+        (0..self.nodes.len()).filter(of_node).map(NodeId).filter(|s| !self.is_output(*s))
+    }
+
+    /// Whether a gradient arrives at the output of an op: at the node itself, at a slice of its columns, or at the
+    /// concatenation it is in.
+    fn is_reached(&self, written: &[bool], out: NodeId) -> bool {
+        match self.nodes[out.0].view {
+            View::Columns(of, _) if self.is_output(of) => written[root_of(&self.nodes, of).0],
+            _ => written[root_of(&self.nodes, out).0] || self.slices(out).any(|s| written[s.0]),
+        }
     }
 
     /// Whether anything behind `node` has parameters, looking through views.
@@ -1089,6 +1132,11 @@ impl<T> Model<T> {
     /// Embedding tables in the order they were declared.
     pub fn table_specs(&self) -> impl Iterator<Item = (&str, usize, usize)> {
         self.tables.iter().map(|t| (t.name.as_str(), t.rows, t.dim))
+    }
+
+    /// Whether there is anything that several losses share, as far as the model says so ([`Graph::represent`]).
+    pub fn shares(&self) -> bool {
+        self.representation.is_some()
     }
 
     /// Names of the losses, in order.

@@ -60,7 +60,7 @@ mod workspace;
 pub use batch::{Batch, Micro};
 pub use dense_layer::{DenseLayer, add_relu_rows};
 pub use embedding::Table;
-pub use engine::{Diverged, Engine, EngineConfig, StepSize};
+pub use engine::{Diverged, Engine, EngineConfig, StepSize, Weighing};
 pub use frozen::{Frozen, FrozenWorkspace};
 pub use graph::{DomainId, Graph, InputId, MapId, Model, NodeId, Param, TableId};
 pub use init::Init;

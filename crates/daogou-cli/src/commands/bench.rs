@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 use daogou::bench::{self, ListOptions, ScoreOptions, TrainOptions, VisitOptions};
+use daogou::schema::Balancing;
 
 use super::{Format, Outcome};
 use crate::terminal::print;
@@ -90,6 +91,9 @@ struct Sized {
     /// Seconds per repetition of `train`, of which there are three
     #[arg(long)]
     seconds: Option<f64>,
+    /// How tasks of `train` are balanced: a `loss_weighting.method`
+    #[arg(long, value_name = "METHOD", default_value = "fixed")]
+    balancing: Balancing,
     /// Form of the output
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
@@ -109,6 +113,7 @@ impl Bench {
                 options.batch = asked.batch.unwrap_or(options.batch);
                 options.threads = asked.threads.unwrap_or(options.threads).max(1);
                 options.seconds = asked.seconds.unwrap_or(options.seconds);
+                options.balancing = asked.balancing;
                 let r = bench::train(&options);
                 match asked.format {
                     Format::Json => serde_json::to_string(&r)? + "\n",

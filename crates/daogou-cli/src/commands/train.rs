@@ -8,7 +8,7 @@ use daogou::artifact::{Provenance, RunWriter};
 use daogou::data::Dataset;
 use daogou::run::TrainedRun;
 use daogou::schema::{Config, ModelConfig};
-use daogou::train::{self, Observer, Options, Progress, Round};
+use daogou::train::{self, Balance, Observer, Options, Progress, Round};
 use indicatif::ProgressBar;
 
 use super::Outcome;
@@ -127,6 +127,17 @@ impl Watch {
         }
     }
 
+    /// How tasks were balanced, below their losses.
+    fn balance(&self, balance: &Balance) {
+        for (name, factor) in self.names.iter().zip(&balance.factors) {
+            self.line(&format!("{:>13} {name:<16}{factor:>9.4} mean factor of its loss", ""));
+        }
+        if let Some((a, b, cosine)) = balance.sharpest_conflict() {
+            let (a, b) = (&self.names[a], &self.names[b]);
+            self.line(&format!("{:>13} {a} and {b}: mean cosine of gradients {cosine:.3}", ""));
+        }
+    }
+
     fn line(&self, text: &str) {
         if self.bar.is_hidden() { note(text) } else { self.bar.println(text) }
     }
@@ -175,5 +186,8 @@ impl Observer for Watch {
         }
         let warnings = round.experts.iter().flat_map(|used| used.warnings(&self.model));
         warnings.for_each(|text| self.line(&format!("warning: {text}")));
+        if let Some(balance) = &round.balance {
+            self.balance(balance);
+        }
     }
 }

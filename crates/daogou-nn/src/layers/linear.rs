@@ -112,6 +112,7 @@ impl<T: Real> Op<T> for Linear {
             let mut grads = picked.grads(pass);
             (0..grads.rows).for_each(|i| grads.row(i).fill(T::ZERO));
         }
+        let learns = pass.learns;
         // By blocks, so that a row is still in the nearest cache when the next sum wants it.
         for start in (0..dy.rows).step_by(BLOCK) {
             let rows = start..dy.rows.min(start + BLOCK);
@@ -126,11 +127,19 @@ impl<T: Real> Op<T> for Linear {
                             }
                         }
                     }
-                    if let Some(at) = self.bias {
+                    if let Some(at) = self.bias.filter(|_| learns) {
                         let bias = &mut pass.param_grads[at..at + y.cols];
                         rows.clone().for_each(|i| kernels::add(bias, dy.row(i)));
                     }
+                    let mut of_parents = modes[1..].iter();
                     for picked in &self.picked {
+                        let wanted = match picked {
+                            Picked::Table { .. } => learns,
+                            Picked::Parent { .. } => of_parents.next() != Some(&GradMode::Skip),
+                        };
+                        if !wanted {
+                            continue;
+                        }
                         let (_, picks) = picked.rows(pass);
                         let mut grads = picked.grads(pass);
                         for i in rows.clone() {
@@ -140,7 +149,9 @@ impl<T: Real> Op<T> for Linear {
                 },
             );
         }
-        product::weight_grad(dy.as_mat(), x, &mut pass.weight_grad(self.weight));
+        if learns {
+            product::weight_grad(dy.as_mat(), x, &mut pass.weight_grad(self.weight));
+        }
         if modes[0] != GradMode::Skip {
             let add = modes[0] == GradMode::Add;
             product::input_grad(

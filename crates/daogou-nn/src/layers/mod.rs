@@ -31,7 +31,7 @@ pub(crate) use transfer::Transfer;
 
 use crate::batch::Micro;
 use crate::embedding::Table;
-use crate::graph::{DomainId, GradMode, InputId, MapId, Model, Node, NodeId, TableId};
+use crate::graph::{Backward, DomainId, GradMode, InputId, MapId, Model, Node, NodeId, TableId};
 use crate::loss::LossSum;
 use crate::matrix::{Mat, MatMut};
 use crate::parameters::Parameters;
@@ -76,7 +76,8 @@ pub(crate) trait Op<T: Real>: Send + Sync {
     }
     /// Computes the output.
     fn forward(&self, pass: &mut Pass<'_, T>);
-    /// Reads the output's gradient, adds to parameter gradients, writes the inputs' gradients as `modes` say.
+    /// Reads the output's gradient, adds to parameter gradients, writes the inputs' gradients as `modes` say. May run
+    /// several times after one forward, so it leaves values and what the forward kept as they are.
     fn backward(&self, pass: &mut Pass<'_, T>, modes: &[GradMode]);
 }
 
@@ -104,6 +105,10 @@ pub(crate) struct Pass<'a, T> {
     pub(crate) row_grads: &'a mut [Vec<T>],
     /// Gradients of dense parameters, as long as `params`; empty when only going forward.
     pub(crate) param_grads: &'a mut [T],
+    /// As long as `param_grads`, for what must not count; empty where all counts.
+    spare: &'a mut [T],
+    /// Whether gradients of parameters count: an op may save itself the trouble where they do not.
+    pub(crate) learns: bool,
     workspace: &'a mut Workspace<T>,
     /// Key of this pass's random numbers; `None` when not training.
     pub(crate) randomness: Option<u64>,
@@ -131,11 +136,18 @@ impl<'a, T: Real> Pass<'a, T> {
             micro,
             row_grads,
             param_grads,
+            spare: &mut [],
+            learns: true,
             workspace,
             randomness,
             alike: &[],
             op: 0,
         }
+    }
+
+    /// With memory for gradients of parameters that must not count.
+    pub(crate) fn with_spare(self, spare: &'a mut [T]) -> Self {
+        Self { spare, ..self }
     }
 
     /// With nodes whose first row was computed before and stands for all rows.
@@ -153,18 +165,30 @@ impl<'a, T: Real> Pass<'a, T> {
         (0..self.model.ops.len()).for_each(|index| self.run(index));
     }
 
-    pub(crate) fn backward(&mut self) {
-        for index in (0..self.model.ops.len()).rev() {
-            let Some(modes) = &self.model.backward[index] else { continue };
-            for node in &self.model.unreached[index] {
-                let mut grad = self.grad_mut(*node);
-                for row in 0..grad.rows {
-                    grad.row(row).fill(T::ZERO);
-                }
+    pub(crate) fn backward(&mut self, plan: &Backward) {
+        (0..self.model.ops.len()).rev().for_each(|index| self.back(plan, index));
+    }
+
+    /// Takes the gradient of one op's output back to its inputs, where `plan` says so.
+    pub(crate) fn back(&mut self, plan: &Backward, index: usize) {
+        let Some(modes) = &plan.ops[index] else { return };
+        for node in &plan.unreached[index] {
+            let mut grad = self.grad_mut(*node);
+            for row in 0..grad.rows {
+                grad.row(row).fill(T::ZERO);
             }
-            self.op = index;
-            self.model.ops[index].backward(self, modes);
         }
+        self.op = index;
+        self.model.ops[index].backward(self, modes);
+    }
+
+    /// The same, with gradients of the op's own parameters thrown away.
+    pub(crate) fn back_through(&mut self, plan: &Backward, index: usize) {
+        std::mem::swap(&mut self.param_grads, &mut self.spare);
+        self.learns = false;
+        self.back(plan, index);
+        self.learns = true;
+        std::mem::swap(&mut self.param_grads, &mut self.spare);
     }
 
     fn rows(&self, node: &Node) -> usize {
@@ -272,10 +296,12 @@ impl<'a, T: Real> Pass<'a, T> {
         unsafe { std::slice::from_raw_parts_mut(row.as_mut_ptr(), row.len()) }
     }
 
-    /// Runs every loss; `scales` holds weight / batch weight per loss, `sums` receives what each summed.
-    pub(crate) fn losses(&mut self, scales: Option<&[f64]>, sums: &mut [LossSum]) {
+    /// Runs the losses that `plan` starts from; `scales` holds weight / batch weight per loss, `sums` receives what each
+    /// summed.
+    pub(crate) fn losses(&mut self, plan: &Backward, scales: Option<&[f64]>, sums: &mut [LossSum]) {
         for (index, (spec, sum)) in self.model.losses.iter().zip(sums).enumerate() {
-            *sum = spec.op.run(self, scales.map(|s| T::of(s[index])), &spec.modes);
+            let Some(modes) = &plan.losses[index] else { continue };
+            *sum = spec.op.run(self, scales.map(|s| T::of(s[index])), modes);
         }
     }
 

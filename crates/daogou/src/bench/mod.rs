@@ -93,6 +93,7 @@ fn network(sizes: &Sizes) -> (Model, [NodeId; 3]) {
     let rows = g.domain("impression");
     let x = columns(&mut g, rows, sizes);
     let shared = g.mlp("shared_net", x, &[128, 64], Activation::Relu);
+    g.represent(shared);
     let group = [("ctr_head", 1), ("cvr_head", 1), ("div_head", sizes.classes)];
     let heads = g.linear_group(&group, shared, Activation::None);
     let (click, purchase, class) = (g.input(rows, 1), g.input(rows, 1), g.input(rows, 1));

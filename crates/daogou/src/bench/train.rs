@@ -7,6 +7,8 @@ use daogou_nn::{Batch, Engine, EngineConfig, Rng, StepSize, TableOptimizer};
 use serde::Serialize;
 
 use super::{Preset, Sizes};
+use crate::schema::{Balancing, LossWeighting};
+use crate::train::balancing::Balancer;
 
 /// What is trained and for how long.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -21,6 +23,8 @@ pub struct TrainOptions {
     pub threads: usize,
     /// Seconds per repetition, of which there are three.
     pub seconds: f64,
+    /// How the three tasks are balanced.
+    pub balancing: Balancing,
 }
 
 impl Default for TrainOptions {
@@ -31,6 +35,7 @@ impl Default for TrainOptions {
             batch: 4096,
             threads: 2,
             seconds: 3.0,
+            balancing: Balancing::Fixed,
         }
     }
 }
@@ -42,7 +47,7 @@ pub struct TrainResult {
     pub samples_per_s: f64,
     /// Rows per second of the best repetition.
     pub best_samples_per_s: f64,
-    /// Matrix products of forward and backward passes, 10⁹ operations per second.
+    /// Matrix products of one forward and backward pass per step, whatever balancing adds, 10⁹ operations per second.
     pub gflops: f64,
     /// What the same threads reach with multiply-adds from registers alone.
     pub fma_peak_gflops: f64,
@@ -68,6 +73,9 @@ pub fn train(options: &TrainOptions) -> TrainResult {
         loss_weights,
         ..EngineConfig::default()
     };
+    let weighting = LossWeighting { method: options.balancing, ..LossWeighting::default() };
+    let mut balancer =
+        Balancer::new(&weighting, &config.loss_weights, [0.3, 0.1, 4.0].into_iter(), 0);
     let mut engine = Engine::new(model, &config);
     let mut rng = Rng::new(0, 0);
     let mut ids =
@@ -103,7 +111,8 @@ pub fn train(options: &TrainOptions) -> TrainResult {
                 });
                 step += 1;
                 let size = StepSize { step, dense: 1e-3, tables: 1e-2 };
-                engine.step(&mut batch, &size).expect("random rows do not diverge");
+                let done = balancer.step(&mut engine, &mut batch, &size);
+                done.expect("random rows do not diverge");
                 rows += batch_rows;
                 let elapsed = start.elapsed().as_secs_f64();
                 if elapsed >= seconds {

@@ -28,6 +28,7 @@ pub(super) fn build(
     let fields: Vec<NodeId> = fields.nodes.iter().map(|f| f.node).collect();
     let x = g.concat(&fields);
     let shared = trunk(g, "shared_net".into(), x, &config.model.shared_units, config);
+    g.represent(shared);
     let names: Vec<String> = config.tasks.iter().map(|t| format!("{}_head", prefix(t))).collect();
     let sizes = heads::sizes(config, shape)?;
     let group: Vec<(&str, usize)> = names.iter().map(String::as_str).zip(sizes).collect();

@@ -199,7 +199,8 @@ pub(super) fn tower(
     heads::finish(g, inputs, config, shape, task, (base, logit), domain)
 }
 
-/// A level without hidden layers has nothing to share but its input.
+/// A level without hidden layers has nothing to share but its input. Otherwise what is read of it is the representation on
+/// which tasks are balanced.
 fn read(
     g: &mut Graph,
     config: &Config,
@@ -209,7 +210,9 @@ fn read(
     if level.units.is_empty() {
         return vec![level.x; level.readers.len()];
     }
-    share(g, config, level, gates)
+    let read = share(g, config, level, gates);
+    read.iter().for_each(|node| g.represent(*node));
+    read
 }
 
 /// Name of the impression level as a reader; no task's name.

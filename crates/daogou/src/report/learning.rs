@@ -46,9 +46,37 @@ pub(super) fn section(config: &Config, history: &[Round]) -> Result<Option<Secti
                 "The run holds the weights of the last round."
             }
         }
+        @if let Some(said) = balanced(config, history) { p { (said) } }
         (figures(&charts))
     };
     Ok(Some(Section { id: "learning", title: "Learning curves", body, charts }))
+}
+
+/// How tasks were balanced in the round that was kept; `None` with fixed weights.
+fn balanced(config: &Config, history: &[Round]) -> Option<String> {
+    let balance = Round::kept(history)?.balance.as_ref()?;
+    let name = |task: usize| config.tasks[task].name.as_str();
+    let factors: Vec<String> = balance
+        .factors
+        .iter()
+        .enumerate()
+        .map(|(task, factor)| format!("{} {}", name(task), fixed(Some(*factor), 3)))
+        .collect();
+    let mut said = format!(
+        "Tasks were balanced by {}. Mean factors of their losses in that round: {}.",
+        config.loss_weighting.method.name(),
+        factors.join(", ")
+    );
+    if let Some((a, b, cosine)) = balance.sharpest_conflict() {
+        let conflict = if cosine < 0.0 { "pull apart most" } else { "agree least" };
+        said += &format!(
+            " On what tasks share, the gradients of {} and {} {conflict}: their mean cosine is {}.",
+            name(a),
+            name(b),
+            fixed(Some(cosine), 3)
+        );
+    }
+    Some(said)
 }
 
 /// What is to be seen: where validation was lowest, and what training did after.
@@ -133,7 +161,8 @@ fn task_chart(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::TaskScore;
+    use crate::schema::{Balancing, Task, TaskKind};
+    use crate::train::{Balance, TaskScore};
 
     #[test]
     fn a_note_says_where_to_stop() {
@@ -146,6 +175,7 @@ mod tests {
             valid_loss: valid,
             best: epoch == 1,
             experts: None,
+            balance: None,
         };
         let said = |losses: &[Option<f64>]| {
             let history: Vec<Round> = (1..).zip(losses).map(|(e, &loss)| round(e, loss)).collect();
@@ -158,5 +188,30 @@ mod tests {
         assert!(said(&[Some(0.9), Some(0.8)]).ends_with("at 0.800: more training may help."));
         assert!(said(&[Some(1.1)]).contains("no better than a constant"));
         assert!(said(&[None]).contains("nothing was validated"));
+    }
+
+    #[test]
+    fn balanced_tasks_are_told() {
+        let tasks = ["click", "novelty"].map(|name| Task::new(name, TaskKind::Binary)).into();
+        let mut config = Config { tasks, ..Config::default() };
+        config.loss_weighting.method = Balancing::PcGrad;
+        let mut round = Round {
+            epoch: 1,
+            step: 1,
+            impressions: 10,
+            train_loss: vec![0.5; 2],
+            valid: Vec::new(),
+            valid_loss: None,
+            best: false,
+            balance: None,
+        };
+        assert_eq!(balanced(&config, &[round.clone()]), None);
+        round.balance = Some(Balance {
+            factors: vec![1.0, 1.25],
+            cosines: vec![vec![Some(1.0), Some(-0.5)], vec![Some(-0.5), Some(1.0)]],
+        });
+        let said = balanced(&config, &[round]).unwrap();
+        assert!(said.contains("PCGrad") && said.contains("novelty 1.250"), "{said}");
+        assert!(said.ends_with("click and novelty pull apart most: their mean cosine is −0.500."));
     }
 }

@@ -458,12 +458,7 @@ impl Config {
         if model.dropout == 1.0 || train.id_dropout == 1.0 {
             return Err(Error::config("model.dropout", "expected less than 1"));
         }
-        if self.loss_weighting.method != "fixed" {
-            return Err(Error::config(
-                "loss_weighting.method",
-                format!("expected `fixed`, got `{}`", self.loss_weighting.method),
-            ));
-        }
+        self.loss_weighting.check(self)?;
         crate::lists::builder(&lists.builder)?;
         lists.check_rules(self)?;
         for (name, weight) in &lists.objectives {
@@ -498,6 +493,7 @@ fn name_of<T: serde::Serialize>(value: &T) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Balancing;
     use super::*;
 
     fn parse(text: &str) -> Result<Config> {
@@ -549,6 +545,33 @@ mod tests {
     }
 
     #[test]
+    fn balancing_needs_tasks_that_share() {
+        let two = format!("{SMALL}\n[[task]]\nname = \"again\"\nkind = \"binary\"\n");
+        for method in Balancing::ALL {
+            let with = |rest: &str| {
+                parse(&format!("{two}{rest}\n[loss_weighting]\nmethod = \"{}\"\n", method.name()))
+            };
+            with("").unwrap();
+            let apart = with("\n[model]\nkind = \"single_task\"\n");
+            let weightless = with("weight = 0.0\n");
+            if method.compares_gradients() {
+                let apart = apart.unwrap_err().to_string();
+                assert!(apart.contains("loss_weighting.method") && apart.contains("single_task"));
+                let weightless = weightless.unwrap_err().to_string();
+                assert!(weightless.contains("at least 2") && weightless.contains("found 1"));
+            } else {
+                apart.unwrap();
+                weightless.unwrap();
+            }
+        }
+        let error = parse(&format!("{SMALL}\n[loss_weighting]\nmethod = \"PcGrad\"\n"));
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains("PCGrad") && error.contains("Aligned_MTL"), "{error}");
+        let nothing = two.replace("kind = \"binary\"", "kind = \"binary\"\nweight = 0.0");
+        assert!(parse(&nothing).unwrap_err().to_string().contains("every task has weight 0"));
+    }
+
+    #[test]
     fn contradictions_are_refused() {
         for (key, extra) in [
             ("task.novelty.source", "[[task]]\nname = \"novelty\"\nkind = \"share\"\n"),
@@ -572,6 +595,10 @@ mod tests {
             ("lists.floor", "[[lists.floor]]\nof = \"brand\"\nvalue = \"x\"\nshare = 1.5\n"),
             ("lists.price_min", "[lists]\nprice_min = 3\n"),
             ("lists.price_max", "[lists]\nprice_min = 3\nprice_max = 2\n"),
+            ("loss_weighting.method", "[loss_weighting]\nmethod = \"PCGrad\"\n"),
+            ("loss_weighting.cagrad_c", "[loss_weighting]\ncagrad_c = 1.0\n"),
+            ("loss_weighting.stch_mu", "[loss_weighting]\nstch_mu = 0\n"),
+            ("loss_weighting.nash_update_every", "[loss_weighting]\nnash_update_every = 0\n"),
         ] {
             let error = parse(&format!("{SMALL}\n{extra}")).unwrap_err();
             assert!(error.to_string().contains(key), "{error}");

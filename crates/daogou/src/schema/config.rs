@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::list_rules::{BonusTerm, FloorRule, PinRule, QuotaRule};
+use super::loss_weighting::LossWeighting;
 use crate::lists::Seen;
 
 /// A whole run: where the log is, what its columns mean, what to learn and how, how to build lists.
@@ -727,23 +728,6 @@ pub enum HistoryPooling {
     Mean,
     /// Weighted by each candidate (DIN, Zhou et al. 2018), once per impression; dearer.
     Attention,
-}
-
-/// `[loss_weighting]`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct LossWeighting {
-    /// Only `fixed` so far: the sum of `weight · loss`.
-    pub method: String,
-    /// Divide each task's loss by the constant predictor's loss on the training split, so that weights mean the same
-    /// on every log.
-    pub normalise: bool,
-}
-
-impl Default for LossWeighting {
-    fn default() -> Self {
-        Self { method: "fixed".into(), normalise: true }
-    }
 }
 
 /// `[train]`.

@@ -1,11 +1,13 @@
 //! Training: epochs of shuffled requests, early stopping on validation, checkpoints that resume to the same bits.
 
+pub(crate) mod balancing;
 mod constant;
 mod expert_use;
 mod resume;
 mod schedule;
 mod validation;
 
+pub use balancing::Balance;
 pub use constant::{Constant, constants};
 pub use expert_use::{ExpertUse, GateUse, UnitUse};
 pub use validation::TaskScore;
@@ -18,6 +20,8 @@ use daogou_nn::{
     Batch, DenseOptimizer, Engine, EngineConfig, Parameters, StepSize, TableOptimizer,
 };
 use serde::{Deserialize, Serialize};
+
+use balancing::Balancer;
 
 use crate::data::Dataset;
 use crate::metrics::logloss::binary_entropy;
@@ -72,6 +76,9 @@ pub struct Round {
     /// How experts were used on the validation split; `None` without gates or without that split.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub experts: Option<ExpertUse>,
+    /// How tasks were balanced; nothing with fixed weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub balance: Option<Balance>,
 }
 
 impl Round {
@@ -130,6 +137,8 @@ struct Position {
     best_loss: Option<f64>,
     rounds_without_gain: usize,
     history: Vec<Round>,
+    #[serde(default)]
+    balancing: Option<balancing::Standing>,
 }
 
 /// Trains the network that `config` describes on a loaded log.
@@ -152,6 +161,9 @@ pub fn train(
     let shape = Shape::of(config, data);
     let constants = constants(config, data)?;
     let Network { model, feed, heads, gates } = Network::build(config, &data.space, &shape)?;
+    if config.loss_weighting.method.compares_gradients() && !model.shares() {
+        return Err(nothing_shared(config));
+    }
     let t = &config.train;
     let loss_weights: Vec<f64> = config
         .tasks
@@ -161,6 +173,12 @@ pub fn train(
             task.weight() / if config.loss_weighting.normalise { c.objective_loss } else { 1.0 }
         })
         .collect();
+    let mut balancer = Balancer::new(
+        &config.loss_weighting,
+        &loss_weights,
+        constants.iter().map(|c| c.loss),
+        t.seed,
+    );
     let mut engine = Engine::new(
         model,
         &EngineConfig {
@@ -196,6 +214,9 @@ pub fn train(
     let identity = resume::identity(config, data);
     if let (true, Some(directory)) = (options.resume, &options.checkpoints) {
         resume::load(directory, &identity, &mut engine, &mut best, &mut at)?;
+        if let Some(standing) = at.balancing.take() {
+            balancer.restore(standing);
+        }
     }
     let source = Source::from(data);
     let offsets = &data.requests.offsets;
@@ -240,7 +261,7 @@ pub fn train(
                 dense: t.learning_rate * factor,
                 tables: t.table_learning_rate * factor,
             };
-            engine.step(&mut batch, &size).map_err(|diverged| Error::Diverged {
+            balancer.step(&mut engine, &mut batch, &size).map_err(|diverged| Error::Diverged {
                 step: diverged.step,
                 task: diverged.loss,
                 quantity: diverged.quantity,
@@ -249,7 +270,7 @@ pub fn train(
             at.cursor = end;
             at.impressions += rows as u64;
             done += rows;
-            for (task, sum) in engine.losses().iter().enumerate() {
+            for (task, sum) in balancer.losses().iter().enumerate() {
                 at.loss_sums[task] += sum.sum;
                 at.loss_weights[task] += sum.weight;
                 losses[task] = at.loss_sums[task]
@@ -275,6 +296,7 @@ pub fn train(
                     &mut engine,
                     (&feed, &heads, &gates),
                     &constants,
+                    balancer.end_round(),
                     &mut at,
                     &mut best,
                     observer,
@@ -286,6 +308,7 @@ pub fn train(
             let due = t.checkpoint_steps > 0 && at.step.is_multiple_of(t.checkpoint_steps);
             if let (Some(directory), true) = (&options.checkpoints, due && at.cursor < order.len())
             {
+                at.balancing = Some(balancer.standing().clone());
                 resume::save(directory, &identity, &engine, best.as_ref(), &at)?;
             }
         }
@@ -294,17 +317,20 @@ pub fn train(
         }
         (at.cursor, at.rounds) = (0, 0);
         at.epoch += 1;
+        balancer.end_epoch();
         end_round(
             config,
             data,
             &mut engine,
             (&feed, &heads, &gates),
             &constants,
+            balancer.end_round(),
             &mut at,
             &mut best,
             observer,
         );
         if let Some(directory) = &options.checkpoints {
+            at.balancing = Some(balancer.standing().clone());
             resume::save(directory, &identity, &engine, best.as_ref(), &at)?;
         }
     }
@@ -317,6 +343,16 @@ pub fn train(
         constants,
         bytes,
     })
+}
+
+/// Tasks that share nothing cannot be balanced by what they do to it.
+fn nothing_shared(config: &Config) -> Error {
+    let problem = format!(
+        "`{}` compares gradients on what tasks share, and this network has nothing that two tasks read",
+        config.loss_weighting.method.name()
+    );
+    Error::config("loss_weighting.method", problem)
+        .with_hint("use `fixed`, or give tasks of one level hidden layers to share")
 }
 
 /// Whether early stopping has had enough.
@@ -426,6 +462,7 @@ fn end_round(
     engine: &mut Engine,
     (feed, heads, gates): (&Feed, &[Head], &[Mixing]),
     constants: &[Constant],
+    balance: Option<Balance>,
     at: &mut Position,
     best: &mut Option<Parameters>,
     observer: &mut dyn Observer,
@@ -482,6 +519,7 @@ fn end_round(
         valid_loss,
         best: better,
         experts,
+        balance,
     };
     observer.round(&round);
     at.history.push(round);
