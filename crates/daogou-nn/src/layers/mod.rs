@@ -4,10 +4,13 @@ mod activation;
 mod attention;
 mod combine;
 mod concat;
+mod detach;
 mod dropout;
+mod fm;
 mod input;
 mod layer_norm;
 mod linear;
+mod means;
 mod mixture;
 mod pool;
 mod softmax;
@@ -17,10 +20,13 @@ pub use activation::Activation;
 pub(crate) use attention::Attention;
 pub(crate) use combine::{Combine, Pointwise};
 pub(crate) use concat::Concat;
+pub(crate) use detach::Detach;
 pub(crate) use dropout::Dropout;
+pub(crate) use fm::Fm;
 pub(crate) use input::{Dense, Lookup};
 pub(crate) use layer_norm::LayerNorm;
 pub(crate) use linear::{Linear, Picked};
+pub(crate) use means::Means;
 pub(crate) use mixture::Mixture;
 pub(crate) use pool::{Gather, Pool};
 pub(crate) use softmax::Softmax;
@@ -43,6 +49,10 @@ pub(crate) trait Op<T: Real>: Send + Sync {
     /// Whether it reads parameters or a table itself.
     fn has_parameters(&self) -> bool {
         false
+    }
+    /// Whether its inputs learn from what reads its output.
+    fn hands_on(&self) -> bool {
+        true
     }
     /// Multiply-adds of its matrix products per row of its domain, forward only.
     fn products(&self, nodes: &[Node]) -> usize {

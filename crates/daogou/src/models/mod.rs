@@ -3,7 +3,9 @@
 //! A network is a graph of `daogou-nn` plus the list of what feeds it ([`Feed`]) and where its answers are ([`Head`]).
 //! Training, evaluation and serving fill micro-batches with the same code.
 
+mod backbones;
 mod feed;
+mod field_gates;
 mod gates;
 mod heads;
 mod inputs;

@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use super::config::{Config, FeatureType, LabelSource, ModelKind, Role, Side, TaskKind, Transform};
+use super::config::{
+    Backbone, Config, Feature, FeatureType, FieldGate, LabelSource, ModelKind, Role, Side, TaskKind,
+    Transform,
+};
 use crate::{Error, Result};
 
 impl Config {
@@ -310,6 +313,7 @@ impl Config {
             ("model.attention_heads", model.attention_heads == 0),
             ("model.experts", model.experts == 0),
             ("model.levels", model.levels == 0),
+            ("model.cross_layers", model.cross_layers == 0),
             ("model.shared_units", model.shared_units.is_empty()),
             ("train.batch_size", train.batch_size == 0),
             ("train.epochs", train.epochs == 0),
@@ -319,6 +323,29 @@ impl Config {
             if zero {
                 return Err(Error::config(key, "expected at least 1"));
             }
+        }
+        if model.backbone == Backbone::SelfAttention
+            && !model.embedding_dim.is_multiple_of(model.attention_heads)
+        {
+            return Err(Error::config(
+                "model.attention_heads",
+                format!(
+                    "expected a divisor of model.embedding_dim ({}), got {}",
+                    model.embedding_dim, model.attention_heads
+                ),
+            ));
+        }
+        let known_before = |feature: &Feature| {
+            matches!(feature.side, Side::User | Side::Context)
+                && (matches!(feature.kind, FeatureType::Id | FeatureType::Time)
+                    || feature.transform == Some(Transform::Buckets))
+        };
+        if model.field_gate == FieldGate::Pepnet && !self.features.iter().any(known_before) {
+            return Err(Error::config(
+                "model.field_gate",
+                "`pepnet` reads ids of the user or the context: expected such a feature, found none",
+            )
+            .with_hint("add one with `side = \"user\"` or `side = \"context\"`, or use `senet`"));
         }
         if model.task_experts + model.shared_experts == 0 {
             return Err(Error::config(

@@ -549,6 +549,12 @@ pub struct ModelConfig {
     pub shared_experts: usize,
     /// How features meet.
     pub backbone: Backbone,
+    /// Cross layers of `backbone = "dcn"`.
+    pub cross_layers: usize,
+    /// Rank of the weights of a cross layer; 0: full. A quarter of the fields' columns is often as good, at half the cost.
+    pub cross_rank: usize,
+    /// How much of each field is read, row by row, before fields meet.
+    pub field_gate: FieldGate,
     /// Embedding dimension of features that do not set their own.
     pub embedding_dim: usize,
     /// Hidden units of the request trunk, or of each of its experts.
@@ -584,6 +590,9 @@ impl Default for ModelConfig {
             task_experts: 1,
             shared_experts: 1,
             backbone: Backbone::Mlp,
+            cross_layers: 2,
+            cross_rank: 0,
+            field_gate: FieldGate::None,
             embedding_dim: 16,
             request_units: vec![64],
             shared_units: vec![128, 64],
@@ -621,8 +630,25 @@ pub enum ModelKind {
 pub enum Backbone {
     /// Concatenated, then a multi-layer perceptron.
     Mlp,
+    /// The products of every two fields' embeddings beside them (a factorisation machine, as in DeepFM, Guo et al. 2017),
+    /// then the perceptron. Next to free.
+    Fm,
+    /// Cross layers over all columns of all fields (DCN V2, Wang et al. 2021) beside them, then the perceptron.
+    Dcn,
     /// Multi-head self-attention over the feature fields, then the perceptron. All embeddings have `embedding_dim`.
     SelfAttention,
+}
+
+/// How much of each field is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FieldGate {
+    /// All of it.
+    None,
+    /// One number per field, from what all fields are on average (SENet, as in FiBiNET, Huang et al. 2019).
+    Senet,
+    /// One number per column, from the ids of the user and the context (PEPNet, Chang et al. 2023).
+    Pepnet,
 }
 
 /// How the user's history is pooled.

@@ -8,7 +8,7 @@ pub mod list_rules;
 
 pub use config::{
     Backbone, CalibrationConfig, CalibrationMethod, Columns, Config, DataConfig, DenseOptimizer,
-    EventsConfig, Feature, FeatureType, HistoryPooling, LabelSource, ListsConfig, LossWeighting,
+    EventsConfig, Feature, FeatureType, FieldGate, HistoryPooling, LabelSource, ListsConfig, LossWeighting,
     ModelConfig, ModelKind, NegativeSampling, Negatives, PurchaseObjective, Role, Schedule, Side,
     SplitConfig, SplitMethod, TableOptimizer, Task, TaskKind, TrainConfig, Transform,
 };
