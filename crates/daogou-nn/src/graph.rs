@@ -755,6 +755,11 @@ impl<T: Real> Graph<T> {
         self.loss(name, loss::BceProduct { a, b, label, weight }, a, &[(label, 1)], weight);
     }
 
+    /// Weighed fake negatives: labels may come later (Ktena et al. 2019).
+    pub fn fnw(&mut self, name: &str, logit: NodeId, label: InputId, weight: Option<InputId>) {
+        self.loss(name, loss::Fnw { logit, label, weight }, logit, &[(label, 1)], weight);
+    }
+
     /// Cross-entropy of `softmax(logits)` against a distribution per row (soft targets); a row of zeros costs nothing.
     pub fn cross_entropy(
         &mut self,

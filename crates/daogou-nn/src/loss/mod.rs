@@ -3,11 +3,13 @@
 mod bce;
 mod bce_product;
 mod cross_entropy;
+mod fnw;
 mod mse_sigmoid;
 
 pub(crate) use bce::Bce;
 pub(crate) use bce_product::BceProduct;
 pub(crate) use cross_entropy::{CrossEntropy, Target};
+pub(crate) use fnw::Fnw;
 pub(crate) use mse_sigmoid::MseSigmoid;
 
 use crate::graph::{GradMode, InputId, NodeId};
@@ -52,7 +54,7 @@ const BLOCK: usize = 16;
 
 /// Runs a loss whose logits are single columns: `point(z, label)` gives ℓ and its derivatives at one row.
 #[inline(always)]
-#[expect(clippy::too_many_arguments, reason = "what four losses differ in")]
+#[expect(clippy::too_many_arguments, reason = "what five losses differ in")]
 fn by_row<T: Real, const N: usize>(
     pass: &Pass<'_, T>,
     logits: [NodeId; N],

@@ -175,6 +175,8 @@ pub struct Impressions {
     pub logit_offset: Vec<f32>,
     /// One vector per binary task of the configuration, in order: 0 or 1.
     pub labels: Vec<Vec<u8>>,
+    /// Training impressions in whose attribution window a purchase may still come: true. Empty without a window.
+    pub unsettled: Vec<bool>,
     /// Impression-side fields.
     pub columns: Vec<Column>,
 }

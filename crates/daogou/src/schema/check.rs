@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::config::{
-    Backbone, Config, Feature, FeatureType, FieldGate, LabelSource, ModelKind, Role, Side, TaskKind,
-    Transform,
+    Backbone, Config, DelayedFeedback, Feature, FeatureType, FieldGate, LabelSource, ModelKind, Role,
+    Side, Task, TaskKind, Transform,
 };
 use crate::{Error, Result};
 
@@ -47,6 +47,7 @@ impl Config {
         }
         data.items.iter_mut().for_each(absolute);
         data.users.iter_mut().for_each(absolute);
+        config.train.warm_start.iter_mut().for_each(absolute);
         Ok(config)
     }
 
@@ -281,6 +282,7 @@ impl Config {
             {
                 return Err(Error::config(key("objective"), "`esmm` needs a click task"));
             }
+            self.check_delayed_feedback(task)?;
             let weight = task.weight();
             if !(weight.is_finite() && weight >= 0.0) {
                 return Err(Error::config(
@@ -302,6 +304,52 @@ impl Config {
                 format!("task.{}.source", task.name),
                 "`shared_mlp` predicts the category of each row: expected `source = \"row\"`",
             ));
+        }
+        Ok(())
+    }
+
+    fn check_delayed_feedback(&self, task: &Task) -> Result<()> {
+        let key = |option: &str| format!("task.{}.{option}", task.name);
+        let purchase = task.role() == Some(Role::Purchase);
+        for (option, given) in [
+            ("attribution_days", task.attribution_days.is_some()),
+            ("delayed_feedback", task.delayed_feedback.is_some()),
+        ] {
+            if given && !purchase {
+                return Err(Error::config(key(option), "applies to the purchase alone"));
+            }
+        }
+        if let Some(days) = task.attribution_days.filter(|days| !(days.is_finite() && *days > 0.0))
+        {
+            return Err(Error::config(
+                key("attribution_days"),
+                format!("expected a number of days above 0, got {days}"),
+            ));
+        }
+        if !task.reads_purchase_time() {
+            return Ok(());
+        }
+        let option =
+            if task.attribution_days.is_some() { "attribution_days" } else { "delayed_feedback" };
+        if !self.data.events.is_empty() {
+            return Err(Error::config(key(option), "applies to a log of impressions")
+                .with_hint("an event log has `data.event_log.purchase_window_days`"));
+        }
+        if self.columns.time.is_none() || self.columns.purchase_time.is_none() {
+            return Err(Error::config(
+                key(option),
+                "needs `columns.time` and `columns.purchase_time`",
+            ));
+        }
+        if task.delayed_feedback() == DelayedFeedback::Fnw
+            && task.objective() == PurchaseNeedsClick
+            && self.task_of(Role::Click).is_some()
+        {
+            return Err(Error::config(
+                key("delayed_feedback"),
+                "`fnw` is a loss of one logit, and `esmm` has a product of two",
+            )
+            .with_hint("set `objective = \"click_space\"` or \"all_impressions\""));
         }
         Ok(())
     }
@@ -370,6 +418,7 @@ impl Config {
             ("train.table_weight_decay", train.table_weight_decay),
             ("train.clip_norm", train.clip_norm),
             ("train.momentum", train.momentum),
+            ("train.ipw_clip", train.ipw_clip),
         ] {
             if !(value.is_finite() && value >= 0.0) {
                 return Err(Error::config(
@@ -379,6 +428,26 @@ impl Config {
             }
         }
         share("train.id_dropout", train.id_dropout)?;
+        share("train.position_dropout", train.position_dropout)?;
+        if !(train.negative_rate > 0.0 && train.negative_rate <= 1.0) {
+            return Err(Error::config(
+                "train.negative_rate",
+                format!("expected a share above 0 and up to 1, got {}", train.negative_rate),
+            ));
+        }
+        let click = self.task_of(Role::Click).is_some();
+        if train.negative_rate < 1.0 && !click {
+            return Err(Error::config(
+                "train.negative_rate",
+                "keeps every click and a share of the rest: expected a click task, found none",
+            ));
+        }
+        if train.ipw_clip > 0.0 && !(click && self.columns.propensity.is_some()) {
+            return Err(Error::config(
+                "train.ipw_clip",
+                "weighs the click loss by propensity: expected a click task and `columns.propensity`",
+            ));
+        }
         share("model.dropout", model.dropout)?;
         share("lists.session_mix", lists.session_mix)?;
         share("lists.explore", lists.explore)?;
@@ -391,8 +460,14 @@ impl Config {
                 ),
             ));
         }
-        if model.dropout == 1.0 || train.id_dropout == 1.0 {
-            return Err(Error::config("model.dropout", "expected less than 1"));
+        for (key, value) in [
+            ("model.dropout", model.dropout),
+            ("train.id_dropout", train.id_dropout),
+            ("train.position_dropout", train.position_dropout),
+        ] {
+            if value == 1.0 {
+                return Err(Error::config(key, "expected less than 1"));
+            }
         }
         if self.loss_weighting.method != "fixed" {
             return Err(Error::config(
@@ -503,6 +578,23 @@ mod tests {
             ("feature.p.type", "[[feature]]\nname=\"p\"\nside=\"impression\"\ntype=\"past\"\n"),
             ("lists.objectives.clicks", "[lists.objectives]\nclicks = 1.0\n"),
             ("train.id_dropout", "[train]\nid_dropout = 1.5\n"),
+            ("train.negative_rate", "[train]\nnegative_rate = 0.0\n"),
+            ("train.ipw_clip", "[train]\nipw_clip = 10.0\n"),
+            ("train.position_dropout", "[train]\nposition_dropout = 1.0\n"),
+            ("model.field_gate", "[model]\nfield_gate = \"pepnet\"\n"),
+            ("model.cross_layers", "[model]\nbackbone = \"dcn\"\ncross_layers = 0\n"),
+            (
+                "model.attention_heads",
+                "[model]\nbackbone = \"self_attention\"\nattention_heads = 3\n",
+            ),
+            (
+                "task.purchase.attribution_days",
+                "[[task]]\nname=\"purchase\"\nkind=\"binary\"\nattribution_days=3\n",
+            ),
+            (
+                "task.like.delayed_feedback",
+                "[[task]]\nname=\"like\"\nkind=\"binary\"\ndelayed_feedback=\"fnw\"\n",
+            ),
             ("lists.quota", "[[lists.quota]]\nof = \"maker\"\nmax = 2\n"),
             ("lists.quota", "[[lists.quota]]\nof = \"brand\"\n"),
             ("lists.pin", "[[lists.pin]]\nitem = \"a\"\nplace = 0\n"),

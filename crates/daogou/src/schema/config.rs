@@ -223,6 +223,9 @@ pub struct Columns {
     /// Event type, of an event log.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub event: Option<String>,
+    /// Time of the purchase, empty where there was none; read where the purchase task asks for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub purchase_time: Option<String>,
     /// Text shown to people for an item.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
@@ -240,6 +243,7 @@ impl Default for Columns {
             category: None,
             price: None,
             event: None,
+            purchase_time: None,
             title: None,
         }
     }
@@ -406,6 +410,13 @@ pub struct Task {
     /// Purchase: how it is trained; default `esmm`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub objective: Option<PurchaseObjective>,
+    /// Purchase: days after the impression in which a purchase counts. Impressions whose window is still open when the
+    /// training split ends are left out of its loss. Needs `columns.purchase_time`; without it the label is as in the log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attribution_days: Option<f64>,
+    /// Purchase: what is done about purchases that come after the training split ends; default `exclude`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delayed_feedback: Option<DelayedFeedback>,
     /// Weight in the total loss, after normalisation; default 1 for binary tasks, 0.2 for request-level tasks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight: Option<f64>,
@@ -426,6 +437,8 @@ impl Task {
             min_events: None,
             exposure_offset: None,
             objective: None,
+            attribution_days: None,
+            delayed_feedback: None,
             weight: None,
         }
     }
@@ -474,6 +487,21 @@ impl Task {
     /// How a purchase task is trained.
     pub fn objective(&self) -> PurchaseObjective {
         self.objective.unwrap_or(PurchaseObjective::Esmm)
+    }
+
+    /// What is done about purchases that come late.
+    pub fn delayed_feedback(&self) -> DelayedFeedback {
+        self.delayed_feedback.unwrap_or(DelayedFeedback::Exclude)
+    }
+
+    /// Whether its loss leaves out impressions whose label may still change.
+    pub fn excludes_unsettled(&self) -> bool {
+        self.attribution_days.is_some() && self.delayed_feedback() == DelayedFeedback::Exclude
+    }
+
+    /// Whether its label depends on when a purchase was.
+    pub fn reads_purchase_time(&self) -> bool {
+        self.attribution_days.is_some() || self.delayed_feedback() == DelayedFeedback::Fnw
     }
 }
 
@@ -529,6 +557,19 @@ pub enum PurchaseObjective {
     ClickSpace,
     /// Cross-entropy of the head itself on all impressions: the founding document's form.
     AllImpressions,
+}
+
+/// What is done about purchases that come after the training split ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DelayedFeedback {
+    /// With `attribution_days`, impressions whose window is still open are left out of the loss; without, labels are taken
+    /// to be final.
+    Exclude,
+    /// Every impression learns at once that it was not bought, and again when it is (FNW, Ktena et al. 2019). A purchase
+    /// counts in training if it came before the training split ends. For objectives of one logit: `click_space`,
+    /// `all_impressions`.
+    Fnw,
 }
 
 /// `[model]`: the network.
@@ -708,6 +749,21 @@ pub struct TrainConfig {
     pub warmup_steps: u64,
     /// Share of ids replaced by the out-of-vocabulary row in training, so that this row learns a usable prior.
     pub id_dropout: f64,
+    /// Share of impressions whose position is not told in training, so that the network does not lean on it; 0.1 is usual.
+    pub position_dropout: f64,
+    /// Share of the impressions without a click that an epoch reads, drawn anew in each; served probabilities are those of
+    /// the whole log all the same. 1: all of them.
+    pub negative_rate: f64,
+    /// Weigh the click loss against what the logging policy preferred, by 1 / `columns.propensity`, up to this many times
+    /// the mean weight; 0 turns it off.
+    pub ipw_clip: f64,
+    /// Give embedding tables new first values at the start of every epoch after the first, and go on with everything else:
+    /// against overfitting on sparse ids from the second epoch on (MEDA, Fan et al. 2024).
+    pub reset_embeddings: bool,
+    /// Start from what this run learned: tables row by row of the ids that both know, other weights by name and shape. A
+    /// directory that `daogou train` wrote.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warm_start: Option<String>,
     /// Stop after this many epochs without a better validation loss and keep the best epoch; 0 turns it off and
     /// keeps the last.
     pub patience: usize,
@@ -737,6 +793,11 @@ impl Default for TrainConfig {
             schedule: Schedule::Constant,
             warmup_steps: 0,
             id_dropout: 0.05,
+            position_dropout: 0.0,
+            negative_rate: 1.0,
+            ipw_clip: 0.0,
+            reset_embeddings: false,
+            warm_start: None,
             patience: 1,
             evaluations_per_epoch: 1,
             seed: 1,

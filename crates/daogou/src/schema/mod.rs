@@ -7,7 +7,7 @@ pub mod infer;
 pub mod list_rules;
 
 pub use config::{
-    Backbone, CalibrationConfig, CalibrationMethod, Columns, Config, DataConfig, DenseOptimizer,
+    Backbone, CalibrationConfig, CalibrationMethod, Columns, Config, DataConfig, DelayedFeedback, DenseOptimizer,
     EventsConfig, Feature, FeatureType, FieldGate, HistoryPooling, LabelSource, ListsConfig, LossWeighting,
     ModelConfig, ModelKind, NegativeSampling, Negatives, PurchaseObjective, Role, Schedule, Side,
     SplitConfig, SplitMethod, TableOptimizer, Task, TaskKind, TrainConfig, Transform,

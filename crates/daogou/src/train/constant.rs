@@ -2,7 +2,7 @@
 
 use crate::data::{Dataset, RequestTarget};
 use crate::metrics::logloss::binary_entropy;
-use crate::schema::{Config, PurchaseObjective, TaskKind};
+use crate::schema::{Config, DelayedFeedback, PurchaseObjective, Role, TaskKind};
 use crate::{Error, Result};
 
 /// The best constant answer to a task on the training split.
@@ -10,6 +10,9 @@ use crate::{Error, Result};
 pub struct Constant {
     /// Its mean loss: an entropy, or a variance. Positive.
     pub loss: f64,
+    /// The same of what training reads and how it counts it: what training losses are divided by. Another where
+    /// impressions without a click are thinned out, or labels may come late.
+    pub training_loss: f64,
     /// Its logits: one, or one per category.
     pub logits: Vec<f64>,
     /// Its answer: a rate, a mix, or a share.
@@ -32,10 +35,12 @@ fn logit(p: f64) -> f64 {
 pub fn constants(config: &Config, data: &Dataset) -> Result<Vec<Constant>> {
     let train = data.split.train.clone();
     let impressions = data.requests.impressions(&train);
-    let rate = |label: &[u8], among: Option<&[u8]>| -> (f64, f64) {
+    let unsettled = &data.impressions.unsettled;
+    let rate = |label: &[u8], among: Option<&[u8]>, settled: bool| -> (f64, f64) {
         let (mut n, mut positives) = (0u64, 0u64);
         for i in impressions.clone() {
-            if among.is_none_or(|a| a[i] == 1) {
+            let open = settled && unsettled.get(i).copied().unwrap_or(false);
+            if among.is_none_or(|a| a[i] == 1) && !open {
                 n += 1;
                 positives += u64::from(label[i]);
             }
@@ -55,9 +60,18 @@ pub fn constants(config: &Config, data: &Dataset) -> Result<Vec<Constant>> {
                 let label = &labels[super::binary_index(config, index)];
                 let click =
                     super::funnel(config, index).map(|c| &labels[super::binary_index(config, c)]);
-                let (positives, n) = rate(label, None);
+                let settled = task.excludes_unsettled();
+                let (positives, n) = rate(label, None, settled);
+                if n == 0.0 {
+                    return nothing(
+                        "the attribution window of every training impression is still open when training ends"
+                            .into(),
+                        "lower `attribution_days`, or train on a longer stretch of the log",
+                    );
+                }
                 let among = click.filter(|_| task.objective() != PurchaseObjective::AllImpressions);
-                let (_, base) = among.map_or((positives, n), |click| rate(label, Some(click)));
+                let (_, base) =
+                    among.map_or((positives, n), |click| rate(label, Some(click), settled));
                 if positives == 0.0 || positives == n {
                     let class = u8::from(positives > 0.0);
                     return nothing(
@@ -73,7 +87,22 @@ pub fn constants(config: &Config, data: &Dataset) -> Result<Vec<Constant>> {
                     _ => positives / n,
                 };
                 let loss = binary_entropy(measured).max(1e-6);
-                return Ok(Constant { loss, logits: vec![logit(own)], answer: vec![own] });
+                // The rows that training reads, if it does not read all of them and takes no account of that in weights.
+                let clicks = match (task.role(), click, task.objective()) {
+                    (Some(Role::Click), ..) => Some(positives),
+                    (_, Some(click), PurchaseObjective::Esmm) => Some(rate(click, None, settled).0),
+                    _ => None,
+                };
+                let thin = config.train.negative_rate;
+                let training_loss = match (clicks, task.delayed_feedback()) {
+                    (_, DelayedFeedback::Fnw) => fake_negatives(measured).max(1e-6),
+                    (Some(clicks), _) if thin < 1.0 => {
+                        binary_entropy(positives / (clicks + thin * (n - clicks))).max(1e-6)
+                    }
+                    _ => loss,
+                };
+                let (logits, answer) = (vec![logit(own)], vec![own]);
+                return Ok(Constant { loss, training_loss, logits, answer });
             }
             match data.targets[index].as_ref().expect("request-level tasks have targets") {
                 RequestTarget::RowCategory { classes } => {
@@ -114,7 +143,8 @@ pub fn constants(config: &Config, data: &Dataset) -> Result<Vec<Constant>> {
                     }
                     let mean = sum / n;
                     let loss = (square / n - mean * mean).max(1e-6);
-                    Ok(Constant { loss, logits: vec![logit(mean)], answer: vec![mean] })
+                    let (logits, answer) = (vec![logit(mean)], vec![mean]);
+                    Ok(Constant { loss, training_loss: loss, logits, answer })
                 }
             }
         })
@@ -130,5 +160,11 @@ fn of_mix(counts: &[f64]) -> Constant {
     let n = counts.len() as f64;
     let answer: Vec<f64> = counts.iter().map(|c| (c + 1e-3) / (total + 1e-3 * n)).collect();
     let entropy: f64 = answer.iter().map(|p| -p * p.ln()).sum();
-    Constant { loss: entropy.max(1e-6), logits: answer.iter().map(|p| p.ln()).collect(), answer }
+    let (loss, logits) = (entropy.max(1e-6), answer.iter().map(|p| p.ln()).collect());
+    Constant { loss, training_loss: loss, logits, answer }
+}
+
+/// The loss of weighed fake negatives where the answer is the rate itself.
+fn fake_negatives(p: f64) -> f64 {
+    -p * (1.0 + p) * p.ln() - (1.0 - p * p) * (1.0 - p).ln()
 }
