@@ -90,8 +90,7 @@ mod tests {
         };
         assert!((loss - mean(&|z, y| naive(z, z, y))).abs() < 1e-12);
         let h = 1e-5;
-        let central =
-            mean(&|z, y| (naive(z + h, z, y) - naive(z - h, z, y)) / (2.0 * h));
+        let central = mean(&|z, y| (naive(z + h, z, y) - naive(z - h, z, y)) / (2.0 * h));
         assert!((grad - central).abs() < 1e-9, "{grad} and {central}");
     }
 

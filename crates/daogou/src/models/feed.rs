@@ -3,11 +3,11 @@
 use daogou_nn::Micro;
 use daogou_nn::rng::{hash, mix};
 
+use super::inverse_propensity::InversePropensity;
+use super::thinning::Thinning;
 use crate::data::{
     Catalogue, Column, Dataset, Impressions, RequestTarget, Requests, SideTable, Timelines,
 };
-use super::inverse_propensity::InversePropensity;
-use super::thinning::Thinning;
 use crate::schema::Side;
 
 /// What a micro-batch is filled from.
@@ -370,9 +370,7 @@ impl Feed {
                 };
                 let per_impression = through || !per_request(side);
                 match mode {
-                    Mode::Train(Training { key, id_dropout, .. })
-                        if entity && id_dropout > 0.0 =>
-                    {
+                    Mode::Train(Training { key, id_dropout, .. }) if entity && id_dropout > 0.0 => {
                         let key = mix(key ^ site as u64);
                         let limit = (id_dropout * u64::MAX as f64) as u64;
                         view.each(side, per_impression, |row, log| {
@@ -496,7 +494,8 @@ impl Feed {
             _ if !training => {}
             NumberSource::Weight(counts) => {
                 let training = trained.unwrap_or_default();
-                view.impressions().for_each(|(_, i)| out.push(counts.of(impressions, &training, i)));
+                view.impressions()
+                    .for_each(|(_, i)| out.push(counts.of(impressions, &training, i)));
             }
             NumberSource::Label(label) => {
                 let labels = &impressions.labels[label];

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::config::{
-    Backbone, Config, DelayedFeedback, Feature, FeatureType, FieldGate, LabelSource, ModelKind, Role,
-    Side, Task, TaskKind, Transform,
+    Backbone, Config, DelayedFeedback, Feature, FeatureType, FieldGate, LabelSource, ModelKind,
+    Role, Side, Task, TaskKind, Transform,
 };
 use crate::{Error, Result};
 

@@ -215,7 +215,10 @@ pub fn train(
         .then(|| InversePropensity::new(&data.impressions, training, t.ipw_clip))
         .flatten();
     if t.ipw_clip > 0.0 && inverse_propensity.is_none() {
-        return Err(Error::config("train.ipw_clip", "no propensity of the training split is above 0"));
+        return Err(Error::config(
+            "train.ipw_clip",
+            "no propensity of the training split is above 0",
+        ));
     }
     let mut batch = Batch::new(engine.model(), 0);
     let mut micros: Vec<Range<usize>> = Vec::new();
@@ -226,11 +229,8 @@ pub fn train(
         let mut order = requests.clone();
         Rng::new(t.seed, mix(hash("order") ^ at.epoch as u64)).shuffle(&mut order);
         let key = |of: &str| mix(t.seed ^ mix(hash(of) ^ at.epoch as u64));
-        let thinning = thinned.map(|click| Thinning {
-            key: key("negatives"),
-            rate: t.negative_rate,
-            click,
-        });
+        let thinning =
+            thinned.map(|click| Thinning { key: key("negatives"), rate: t.negative_rate, click });
         let mode = Mode::Train(Training {
             key: key("id_dropout"),
             id_dropout: t.id_dropout,

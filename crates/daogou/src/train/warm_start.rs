@@ -69,7 +69,10 @@ pub(super) fn take(
     if taken.tensors.0 == 0 {
         return Err(Error::Config {
             key: "train.warm_start".into(),
-            problem: format!("nothing of {} fits: its weights have other names", directory.display()),
+            problem: format!(
+                "nothing of {} fits: its weights have other names",
+                directory.display()
+            ),
             hint: Some("start from a run of the same features and `model.kind`".into()),
         });
     }
@@ -119,11 +122,9 @@ fn take_from(run: &TrainedRun, engine: &mut Engine, data: &Dataset, heads: &[Hea
             let found = run.parameters.tables().iter().find(|t| t.name() == table.name());
             let rows = match found {
                 None => Err("not in the run".to_string()),
-                Some(found) if found.dim() != table.dim() => Err(format!(
-                    "expected {} columns, the run has {}",
-                    table.dim(),
-                    found.dim()
-                )),
+                Some(found) if found.dim() != table.dim() => {
+                    Err(format!("expected {} columns, the run has {}", table.dim(), found.dim()))
+                }
                 Some(found) => same_rows((old, new), table.name()).map(|rows| (found, rows)),
             };
             match rows {
@@ -161,9 +162,10 @@ fn same_rows(
         (Encoding::Vocabulary { values: known }, Encoding::Vocabulary { values }) => {
             let row_of: HashMap<&str, u32, FxBuildHasher> =
                 known.iter().zip(1..).map(|(value, row)| (value.as_str(), row)).collect();
-            let same = values.iter().zip(1..).filter_map(|(value, row)| {
-                Some((*row_of.get(value.as_str())?, row))
-            });
+            let same = values
+                .iter()
+                .zip(1..)
+                .filter_map(|(value, row)| Some((*row_of.get(value.as_str())?, row)));
             Ok(std::iter::once((0, 0)).chain(same).collect())
         }
         (Encoding::Hashed { rows: before }, Encoding::Hashed { rows }) if before == rows => {
@@ -184,9 +186,9 @@ fn same_rows(
 /// end with that of the feature's.
 fn encoding<'a>(space: &'a FeatureSpace, table: &str) -> Option<&'a Encoding> {
     let of = |name: &str| {
-        table.strip_suffix(table_name(name).as_str()).is_some_and(|scope| {
-            scope.is_empty() || scope.ends_with('.')
-        })
+        table
+            .strip_suffix(table_name(name).as_str())
+            .is_some_and(|scope| scope.is_empty() || scope.ends_with('.'))
     };
     // A scope may look like the end of another name: the longest name is the feature's.
     let tables = space.tables.iter().enumerate().filter(|(_, shape)| of(&shape.name));

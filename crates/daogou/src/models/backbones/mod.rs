@@ -33,12 +33,7 @@ pub(super) fn part(
 
 /// Every field once per impression, all of `embedding_dim` columns. Numbers, pooled histories and embeddings of another
 /// width are brought there by a linear layer `field_{index}`.
-fn of_one_width(
-    g: &mut Graph,
-    inputs: &Inputs,
-    fields: &Fields,
-    config: &Config,
-) -> Vec<NodeId> {
+fn of_one_width(g: &mut Graph, inputs: &Inputs, fields: &Fields, config: &Config) -> Vec<NodeId> {
     let dim = config.model.embedding_dim;
     let mut rows = Vec::new();
     for (index, field) in fields.nodes.iter().enumerate() {

@@ -50,10 +50,9 @@ pub(super) fn gated(
     // In a flat network the request's fields have a row per impression already.
     let apart = request.first().is_some_and(|field| field.level == Level::Request);
     let mut scaled = Vec::with_capacity(fields.len());
-    for (part, fields, beside, through) in [
-        ("request", &request, &[][..], None),
-        ("item", &item, &request[..], apart.then_some(map)),
-    ] {
+    for (part, fields, beside, through) in
+        [("request", &request, &[][..], None), ("item", &item, &request[..], apart.then_some(map))]
+    {
         if fields.is_empty() {
             continue;
         }
