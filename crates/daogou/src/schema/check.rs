@@ -164,6 +164,12 @@ impl Config {
                 }
                 Ok(())
             };
+            if Some(feature.column()) == self.columns.purchase_time.as_deref() {
+                return Err(Error::config(
+                    key("column"),
+                    "the time of a purchase says that there was one: remove the feature",
+                ));
+            }
             use FeatureType::{History, Id, Multi, Number, Past};
             only(feature.min_count.is_some(), "min_count", &[Id, Multi])?;
             only(feature.hash_rows.is_some(), "hash_rows", &[Id, Multi])?;
