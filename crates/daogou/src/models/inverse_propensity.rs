@@ -31,3 +31,24 @@ impl InversePropensity {
         if propensity > 0.0 { (1.0 / propensity / self.mean).min(self.clip) as f32 } else { 0.0 }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_are_relative_to_their_mean_and_clipped() {
+        let propensity = vec![0.5, 0.25, 0.1, 0.0, 0.01];
+        let impressions = Impressions { propensity, ..Impressions::default() };
+        // 2, 4 and 10: the last rows are not in training.
+        let by = InversePropensity::new(&impressions, 0..4, 3.0).unwrap();
+        let mean = 16.0 / 3.0;
+        for (row, weight) in
+            [(0, 2.0 / mean), (1, 4.0 / mean), (2, 10.0 / mean), (3, 0.0), (4, 3.0)]
+        {
+            assert!((f64::from(by.weight(&impressions, row)) - weight).abs() < 1e-6, "row {row}");
+        }
+        assert_eq!(InversePropensity::new(&impressions, 3..4, 3.0), None);
+        assert_eq!(InversePropensity::new(&Impressions::default(), 0..4, 3.0), None);
+    }
+}

@@ -43,3 +43,31 @@ impl Thinning {
         if clicked { 1.0 } else { (1.0 / self.rate) as f32 }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_click_is_read_and_a_share_of_the_rest() {
+        let rows = 20_000;
+        let clicks: Vec<u8> = (0..rows).map(|i| u8::from(i % 10 == 0)).collect();
+        let labels = vec![vec![0; rows], clicks];
+        let impressions = Impressions { labels, ..Impressions::default() };
+        let thinning = Thinning { key: 7, rate: 0.25, click: 1 };
+        let read = |thinning: &Thinning| -> Vec<usize> {
+            (0..rows).filter(|&i| thinning.reads(&impressions, i)).collect()
+        };
+        let first = read(&thinning);
+        assert!((0..rows).step_by(10).all(|click| first.binary_search(&click).is_ok()));
+        let others = first.len() - rows / 10;
+        // 18,000 draws of a quarter: 4,500 with a standard deviation of 58.
+        assert!(others.abs_diff(4_500) < 300, "{others}");
+        assert_ne!(read(&Thinning { key: 8, ..thinning }), first, "another epoch");
+        let stands_for: f64 =
+            first.iter().map(|&i| f64::from(thinning.weight(&impressions, i))).sum();
+        assert!((stands_for / rows as f64 - 1.0).abs() < 0.06, "{stands_for}");
+        // Odds among what is read are those of the log over the rate.
+        assert!((f64::from(thinning.offset()) - 4f64.ln()).abs() < 1e-6);
+    }
+}
