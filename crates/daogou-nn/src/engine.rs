@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::batch::Batch;
-use crate::embedding::{RowUpdate, SharedTable, Slots};
+use crate::embedding::{RowUpdate, SharedTable, Slots, Table};
 use crate::graph::Model;
 use crate::kernels::{self, vectorised};
 use crate::layers::Pass;
@@ -206,6 +206,16 @@ impl<T: Real> Engine<T> {
     /// What it has learned so far, to be replaced.
     pub fn parameters_mut(&mut self) -> &mut Parameters<T> {
         &mut self.parameters
+    }
+
+    /// Gives every table new first values, by `seed`, and an optimiser state at zero. Dense parameters stay as they are.
+    pub fn reset_tables(&mut self, seed: u64) {
+        let Self { model, config, parameters, team, .. } = self;
+        for (table, spec) in parameters.tables.iter_mut().zip(&model.tables) {
+            *table = Table::new(spec, seed);
+            table.start(config.tables);
+        }
+        parameters.derive(team);
     }
 
     /// Its threads, for other work between steps.

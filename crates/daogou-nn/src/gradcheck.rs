@@ -272,6 +272,61 @@ fn a_column_that_scales_rows() {
 }
 
 #[test]
+fn fields_that_meet_in_pairs() {
+    check(|w| {
+        let (rows, requests, row_request) = (w.rows, w.requests, w.row_request);
+        let user = w.g.lookup(w.users, requests);
+        let user = w.g.linear("user", user, 4, Activation::None);
+        let user = w.g.gather(user, row_request);
+        let (item, other) = (w.g.lookup(w.items, rows), w.g.lookup(w.items, rows));
+        let pairs = w.g.fm(&[user, item, other]);
+        // A field met by itself, and parts that are read elsewhere too.
+        let twice = w.g.fm(&[item, item]);
+        let joined = w.g.concat(&[pairs, twice, other]);
+        w.watch("joined", joined, rows);
+    });
+}
+
+#[test]
+fn gates_on_fields() {
+    check(|w| {
+        let (rows, requests, row_request) = (w.rows, w.requests, w.row_request);
+        let user = w.g.lookup(w.users, requests);
+        let (item, x) = (w.g.lookup(w.items, rows), w.input(rows, 1, Fill::Number));
+        let number = w.g.dense(x);
+        let own = w.g.means(&[user]);
+        let own = w.g.gather(own, row_request);
+        let means = w.g.means(&[item, number, item]);
+        let squeezed = w.g.concat(&[own, means]);
+        let hidden = w.g.linear("gate.0", squeezed, 5, Activation::Silu);
+        let gates = w.g.linear("gate.2", hidden, 2, Activation::Relu);
+        w.g.start("gate.2.bias", Init::Constant(1.0));
+        // One of the gates scales whole rows; the other is not read at all.
+        let gates = w.g.columns(gates, &[1, 1]);
+        let scaled = w.g.mul(item, gates[0]);
+        w.watch("scaled", scaled, rows);
+    });
+}
+
+#[test]
+fn crosses_of_all_fields() {
+    check(|w| {
+        let (rows, requests, row_request) = (w.rows, w.requests, w.row_request);
+        let user = w.g.lookup(w.users, requests);
+        let user = w.g.gather(user, row_request);
+        let item = w.g.lookup(w.items, rows);
+        let first = w.g.concat(&[user, item]);
+        let mut x = first;
+        for layer in 0..2 {
+            let product = w.g.linear(&format!("cross.{layer}"), x, 7, Activation::None);
+            let crossed = w.g.mul(first, product);
+            x = w.g.add(crossed, x);
+        }
+        w.watch("crossed", x, rows);
+    });
+}
+
+#[test]
 fn mixtures_of_experts() {
     check(|w| {
         let (rows, requests, row_request) = (w.rows, w.requests, w.row_request);

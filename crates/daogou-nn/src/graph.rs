@@ -433,19 +433,40 @@ impl<T: Real> Graph<T> {
         let relu = fused == Activation::Relu;
         self.push(layers::Linear { x, out, weight, bias: Some(bias), relu, picked });
         let result = if fused == activation { out } else { self.activation(out, activation) };
-        if heads.len() == 1 {
-            return vec![result];
+        let widths: Vec<usize> = heads.iter().map(|(_, units)| *units).collect();
+        self.columns(result, &widths)
+    }
+
+    /// A node cut into neighbours of the given widths. From then on only they may be read. Costs nothing.
+    ///
+    /// # Panics
+    ///
+    /// If the widths do not add up to the columns of `x`.
+    pub fn columns(&mut self, x: NodeId, widths: &[usize]) -> Vec<NodeId> {
+        assert_eq!(widths.iter().sum::<usize>(), self.cols(x), "all columns, each once");
+        if widths.len() == 1 {
+            return vec![x];
         }
         let mut start = 0;
-        heads
+        widths
             .iter()
-            .map(|(_, units)| {
-                let part = self.like(result, *units);
-                self.nodes[part.0].view = View::Columns(result, start);
-                start += units;
+            .map(|width| {
+                let part = self.like(x, *width);
+                self.nodes[part.0].view = View::Columns(x, start);
+                start += width;
                 part
             })
             .collect()
+    }
+
+    /// Other first values for the parameter `name`.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such parameter.
+    pub fn start(&mut self, name: &str, init: Init) {
+        let param = self.params.iter_mut().find(|p| p.name == name);
+        param.unwrap_or_else(|| panic!("no parameter `{name}`")).init = init;
     }
 
     /// What a layer on `x` multiplies for each row, with the columns of its weights, and the parts that rows share. Without
@@ -670,6 +691,34 @@ impl<T: Real> Graph<T> {
         out
     }
 
+    /// `Σ_{f<g} v_f · v_g`, value by value, over nodes of one shape: the pairwise interactions of a factorisation machine
+    /// (Rendle 2010) before they are summed.
+    ///
+    /// # Panics
+    ///
+    /// Without parts, or where shapes differ.
+    pub fn fm(&mut self, parts: &[NodeId]) -> NodeId {
+        let out = self.like(parts[0], self.cols(parts[0]));
+        for part in parts {
+            self.same_rows(*part, out);
+            assert_eq!(self.cols(*part), self.cols(out), "fields of one width");
+        }
+        self.push(layers::Fm { parts: parts.to_vec(), out });
+        out
+    }
+
+    /// The mean of the columns of each part: `[rows, parts]`.
+    ///
+    /// # Panics
+    ///
+    /// Without parts, or where they have different rows.
+    pub fn means(&mut self, parts: &[NodeId]) -> NodeId {
+        let out = self.like(parts[0], parts.len());
+        parts.iter().for_each(|part| self.same_rows(*part, out));
+        self.push(layers::Means { parts: parts.to_vec(), out });
+        out
+    }
+
     /// `Σ_j gate_j · expert_j`: each row's own mixture of nodes of one shape, with one column of `gate` per expert.
     ///
     /// # Panics
@@ -811,6 +860,11 @@ impl<T: Real> Graph<T> {
     ) {
         let op = loss::Escm2 { click, purchase, imputation, clicked, bought, debiasing };
         self.loss(name, op, purchase, &[(clicked, 1), (bought, 1)], None);
+    }
+
+    /// Weighed fake negatives: labels may come later (Ktena et al. 2019).
+    pub fn fnw(&mut self, name: &str, logit: NodeId, label: InputId, weight: Option<InputId>) {
+        self.loss(name, loss::Fnw { logit, label, weight }, logit, &[(label, 1)], weight);
     }
 
     /// Cross-entropy of `softmax(logits)` against a distribution per row (soft targets); a row of zeros costs nothing.

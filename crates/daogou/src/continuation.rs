@@ -114,6 +114,19 @@ impl<'a> Continuation<'a> {
             )
             .with_hint("train on an export instead: `daogou export-events --impressions`"));
         }
+        if let Some(task) = config.tasks.iter().find(|task| task.reads_purchase_time()) {
+            return Err(Error::config(
+                format!("task.{}", task.name),
+                "its label depends on when a purchase was made, which the log that goes on does not say",
+            )
+            .with_hint("train on an export instead: `daogou export-events`"));
+        }
+        if config.train.ipw_clip > 0.0 {
+            return Err(Error::config(
+                "train.ipw_clip",
+                "nobody knows how likely a list of the server was: expected 0 for a log that goes on",
+            ));
+        }
         let mut cells: Vec<(String, Cell)> = Vec::new();
         let mut add = |name: &str, cell: Cell| {
             if !cells.iter().any(|(known, _)| known == name) {
@@ -223,6 +236,8 @@ impl<'a> Continuation<'a> {
         all.data.split.method = SplitMethod::Time;
         // Nobody knows how likely a list of the server was.
         all.columns.propensity = None;
+        // The run that this one started from may be gone.
+        all.train.warm_start = None;
         // Of who and what is new not all is known; an unknown number is the mean of those that the run has seen.
         let space = &self.run.stored.space;
         for feature in &mut all.features {

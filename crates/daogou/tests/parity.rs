@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use daogou::artifact::Tensors;
 use daogou::data::Dataset;
-use daogou::models::{Mode, Network, Shape, Source, predict};
+use daogou::models::{Mode, Network, Shape, Source, Training, predict};
 use daogou::schema::Config;
 use daogou_nn::{
     Batch, DenseOptimizer, Engine, EngineConfig, Parameters, StepSize, TableOptimizer, Team,
@@ -235,7 +235,7 @@ fn steps(
     let order: Vec<u32> = (0..data.requests.len() as u32).collect();
     let mut batch = Batch::new(engine.model(), 3);
     for (part, micro) in order.chunks(32).zip(batch.micros_mut()) {
-        feed.fill(&Source::from(&data), part, Mode::Train { key: 0, id_dropout: 0.0 }, micro);
+        feed.fill(&Source::from(&data), part, Mode::Train(Training::default()), micro);
     }
     for step in 1..=20 {
         engine.step(&mut batch, &StepSize { step, dense: rate, tables: rate }).unwrap();

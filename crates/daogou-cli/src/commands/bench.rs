@@ -151,6 +151,7 @@ impl Bench {
                     candidates: asked.candidates.max(1),
                     visits: asked.visits.max(1),
                     settings: asked.set,
+                    ..VisitOptions::default()
                 })?;
                 match asked.format {
                     Format::Json => serde_json::to_string(&results)? + "\n",

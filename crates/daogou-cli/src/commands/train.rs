@@ -31,6 +31,9 @@ pub(crate) struct Train {
     /// Go on from the run's last checkpoint
     #[arg(long)]
     resume: bool,
+    /// Start from what this run learned, ids that are new excepted
+    #[arg(long, value_name = "RUN")]
+    warm_start: Option<PathBuf>,
 }
 
 impl Train {
@@ -41,6 +44,11 @@ impl Train {
         }
         if let Some(threads) = self.threads {
             config.train.threads = threads;
+        }
+        if let Some(run) = &self.warm_start {
+            // Relative to where the command is given, unlike paths in the configuration.
+            let run = std::path::absolute(run)?;
+            config.train.warm_start = Some(run.to_string_lossy().into_owned());
         }
         let base = base_of(&self.config);
         let directory = self.run_dir.unwrap_or_else(|| base.join("run"));
@@ -157,6 +165,10 @@ impl Observer for Watch {
                 self.names.iter().zip(p.losses).map(|(n, l)| format!("{n} {l:.3}")).collect();
             self.bar.set_message(losses.join(" "));
         }
+    }
+
+    fn note(&mut self, text: &str) {
+        self.line(text);
     }
 
     fn round(&mut self, round: &Round) {

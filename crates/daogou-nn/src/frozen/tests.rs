@@ -92,8 +92,22 @@ fn model<T: Real>() -> (Model<T>, Vec<NodeId>) {
     let sum = g.add(mixed, rows);
     let fields = g.unfields(sum, 5);
 
+    // Fields that meet in pairs, and gates that look at all of them, or at constants.
+    let pairs = g.fm(&[item, category, user_field, one_field, price_field]);
+    let squeezed = g.means(&[item, category, user_field, one, price]);
+    let squeezed = g.linear("squeezed", squeezed, 3, Activation::Silu);
+    let gates = g.linear("gates", squeezed, 2, Activation::Sigmoid);
+    let gates = g.columns(gates, &[1, 1]);
+    let (gated_item, gated_user) = (g.mul(item, gates[0]), g.mul(user_field, gates[1]));
+    let constant = g.detach(about_item);
+    let told = g.concat(&[flat_user, constant]);
+    let told = g.linear("told", told, 4, Activation::Sigmoid);
+    let told = g.mul(item, told);
+
     let seen = g.gather(wanted, row_request);
-    let x = g.concat(&[seen, about_item, common, attended, fields, flat_user, flat_category]);
+    let met = g.concat(&[pairs, gated_item, gated_user, told]);
+    let x = [seen, about_item, common, attended, fields, flat_user, flat_category, met];
+    let x = g.concat(&x);
     let experts = g.linear_group(&[("a", 20), ("b", 20)], x, Activation::Relu);
     let gate = g.linear("gate", x, 2, Activation::None);
     let gate = g.softmax(gate);

@@ -21,6 +21,10 @@ use crate::train;
 /// What is scored and how often.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VisitOptions {
+    /// People of the simulated log.
+    pub users: u32,
+    /// Requests of the simulated log.
+    pub requests: u64,
     /// Items of the catalogue.
     pub items: u32,
     /// Candidates of the second measurement, spread over the catalogue.
@@ -33,7 +37,14 @@ pub struct VisitOptions {
 
 impl Default for VisitOptions {
     fn default() -> Self {
-        Self { items: 10_000, candidates: 500, visits: 500, settings: Vec::new() }
+        Self {
+            users: 2_000,
+            requests: 20_000,
+            items: 10_000,
+            candidates: 500,
+            visits: 500,
+            settings: Vec::new(),
+        }
     }
 }
 
@@ -69,12 +80,6 @@ pub struct Scored {
     pub largest_difference: f32,
 }
 
-/// People of the simulated log.
-const USERS: u32 = 2_000;
-
-/// Requests of the log.
-const REQUESTS: u64 = 20_000;
-
 /// Scores visits of the validation split by both ways in turn, with a network trained for an epoch.
 ///
 /// # Errors
@@ -83,9 +88,9 @@ const REQUESTS: u64 = 20_000;
 pub fn visits(options: &VisitOptions) -> Result<VisitResult> {
     let directory = tempfile::tempdir()?;
     let world = simulate::Options {
-        users: USERS,
+        users: options.users,
         items: options.items,
-        requests: REQUESTS,
+        requests: options.requests,
         ..simulate::Options::default()
     };
     simulate::run(&world, directory.path(), &mut |_| {})?;

@@ -16,6 +16,7 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use rustc_hash::FxBuildHasher;
 
+use super::attribution::NEVER;
 use crate::civil;
 use crate::rows::{self, Layout, Rows};
 use crate::{Error, Result};
@@ -29,6 +30,8 @@ pub(super) enum Want {
     Number { required: bool, negative: bool },
     /// Unix seconds.
     Time,
+    /// The same, [`NEVER`] where empty.
+    TimeOrNever,
     /// 0 or 1.
     Label,
     /// Texts separated by this.
@@ -123,7 +126,7 @@ impl Builder {
         let raw = match want {
             Want::Text { .. } => Raw::Text { codes: Vec::new(), values: Vec::new() },
             Want::Number { .. } => Raw::Numbers(Vec::new()),
-            Want::Time => Raw::Times(Vec::new()),
+            Want::Time | Want::TimeOrNever => Raw::Times(Vec::new()),
             Want::Label => Raw::Labels(Vec::new()),
             Want::Multi(_) => Raw::Bags { offsets: vec![0], codes: Vec::new(), values: Vec::new() },
         };
@@ -181,6 +184,7 @@ impl Builder {
                     values.push(check_number(value, *negative)?);
                 }
             }
+            (Raw::Times(values), Want::TimeOrNever) if cell.is_empty() => values.push(NEVER),
             (Raw::Times(values), _) => values.push(civil::instant(cell).ok_or(A_TIME)?),
             (Raw::Labels(values), _) => values.push(match cell {
                 "0" | "0.0" | "false" => 0,
@@ -261,15 +265,17 @@ impl Builder {
                 }
                 return Ok(());
             }
-            (Raw::Times(times), _) => {
+            (Raw::Times(times), want) => {
+                let never = *want == Want::TimeOrNever;
                 if let D::Timestamp(_, zone) = column.data_type() {
                     let seconds = cast(column, &D::Timestamp(TimeUnit::Second, zone.clone()))?;
                     let seconds = seconds.as_primitive::<TimestampSecondType>();
                     for row in 0..n {
-                        if seconds.is_null(row) {
-                            return Err((row, A_TIME, String::new()));
-                        }
-                        times.push(seconds.value(row));
+                        times.push(match seconds.is_null(row) {
+                            false => seconds.value(row),
+                            true if never => NEVER,
+                            true => return Err((row, A_TIME, String::new())),
+                        });
                     }
                     return Ok(());
                 }
@@ -277,10 +283,11 @@ impl Builder {
                     let values = cast(column, &D::Int64)?;
                     let values = values.as_primitive::<Int64Type>();
                     for row in 0..n {
-                        if values.is_null(row) {
-                            return Err((row, A_TIME, String::new()));
-                        }
-                        times.push(civil::instant_of(values.value(row)));
+                        times.push(match values.is_null(row) {
+                            false => civil::instant_of(values.value(row)),
+                            true if never => NEVER,
+                            true => return Err((row, A_TIME, String::new())),
+                        });
                     }
                     return Ok(());
                 }

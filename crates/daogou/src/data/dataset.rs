@@ -176,6 +176,8 @@ pub struct Impressions {
     /// One vector per column of [`Config::label_columns`](crate::schema::Config::label_columns): 0 or 1. The first are the
     /// labels of the binary tasks, in order.
     pub labels: Vec<Vec<u8>>,
+    /// Training impressions in whose attribution window a purchase may still come: true. Empty without a window.
+    pub unsettled: Vec<bool>,
     /// Impression-side fields.
     pub columns: Vec<Column>,
 }

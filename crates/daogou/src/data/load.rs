@@ -7,6 +7,7 @@ use daogou_nn::rng::mix;
 use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
 
+use super::attribution;
 use super::columns::{self, Raw, Request, Table, Want};
 use super::dataset::{
     Catalogue, Column, Dataset, Impressions, LoadReport, RequestTarget, Requests, SideTable, Split,
@@ -173,7 +174,9 @@ impl Loader<'_> {
         let number = Want::Number { required: true, negative: false };
         let (mut request, mut position, mut propensity, mut event) = (None, None, None, None);
         let mut labels = Vec::new();
-        let mut funnel = None;
+        let (mut funnel, mut bought) = (None, None);
+        let purchase = config.task_of(Role::Purchase).map(|task| &config.tasks[task]);
+        let purchase = purchase.filter(|task| task.reads_purchase_time());
         if event_log {
             event = optional(&c.event, Want::Text { required: true }, &mut wanted);
         } else {
@@ -188,6 +191,9 @@ impl Loader<'_> {
                     wanted.columns.iter().position(|(n, w)| n == task.label() && *w == Want::Label)
                 };
                 funnel = place(Role::Click).zip(place(Role::Purchase));
+                if purchase.is_some() {
+                    bought = optional(&c.purchase_time, Want::TimeOrNever, &mut wanted);
+                }
             }
         }
         // Side columns without a table of their own come from the log.
@@ -294,6 +300,14 @@ impl Loader<'_> {
                     ordered.rows.iter().map(|&row| values[row as usize]).collect()
                 })
                 .collect();
+            if let (Some(task), Some(place)) = (purchase, bought) {
+                let Raw::Times(values) = &log.columns[place] else { unreachable!("times") };
+                let times: Vec<i64> =
+                    ordered.rows.iter().map(|&row| values[row as usize]).collect();
+                let label = self.binary_index(Role::Purchase).expect("a binary task");
+                let Ordered { requests, split, impressions, .. } = &mut ordered;
+                attribution::attribute(task, (requests, split), impressions, (label, &times))?;
+            }
         }
         drop((user_rows, item_rows));
 

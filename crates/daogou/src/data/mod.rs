@@ -1,5 +1,6 @@
 //! From files to numbers: readers, vocabularies, the dataset, users' timelines.
 
+mod attribution;
 mod columns;
 mod consistency;
 pub mod dataset;

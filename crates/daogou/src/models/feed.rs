@@ -1,8 +1,10 @@
 //! Fills micro-batches: the one place where rows of a log become a model's inputs, for training, evaluation and serving.
 
 use daogou_nn::Micro;
-use daogou_nn::rng::mix;
+use daogou_nn::rng::{hash, mix};
 
+use super::inverse_propensity::InversePropensity;
+use super::thinning::Thinning;
 use crate::data::{
     Catalogue, Column, Dataset, Impressions, RequestTarget, Requests, SideTable, Timelines,
 };
@@ -41,16 +43,26 @@ impl<'a> From<&'a Dataset> for Source<'a> {
     }
 }
 
+/// What training does to the rows it reads; by default nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Training {
+    /// Key of this epoch's dropout.
+    pub key: u64,
+    /// Share of entity ids replaced by the unknown row.
+    pub id_dropout: f64,
+    /// Share of impressions whose position is not told.
+    pub position_dropout: f64,
+    /// Which impressions are read; `None`: all.
+    pub thinning: Option<Thinning>,
+    /// What impressions count in the click loss; `None`: all the same.
+    pub inverse_propensity: Option<InversePropensity>,
+}
+
 /// What the rows are for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Mode {
-    /// Labels, offsets of position, sampling and exposure, and id dropout keyed by `key`.
-    Train {
-        /// Key of this epoch's dropout.
-        key: u64,
-        /// Share of entity ids replaced by the unknown row.
-        id_dropout: f64,
-    },
+    /// Labels, offsets of position, sampling and exposure.
+    Train(Training),
     /// Predicting what the log recorded: position and sampling offsets, nothing from the future.
     Evaluate,
     /// Predicting for new lists: no offsets.
@@ -75,8 +87,10 @@ pub(super) enum NumberSource {
     Field { side: Side, column: usize },
     /// One-hot position, then the one-hot number of items of the same category above.
     Position,
-    /// Offset of negative sampling.
+    /// Offset of negative sampling, in the log and in training.
     LogitOffset,
+    /// What an impression counts in a loss.
+    Weight(RowWeight),
     /// Exposure in the label window of a task.
     Exposure(usize),
     /// ln of the user's own recent category mix, shrunk to everyone's.
@@ -91,6 +105,33 @@ pub(super) enum NumberSource {
     Share(usize),
     /// Events behind a request-level label.
     TargetWeight(usize),
+}
+
+/// What an impression counts in a loss: the product of what is asked for; by default every impression counts 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct RowWeight {
+    /// 1 or 0: whether it has this label.
+    pub(super) among: Option<usize>,
+    /// 1 or 0: whether its purchase label is final.
+    pub(super) settled: bool,
+    /// As many as it stands for, where training reads a share of the log.
+    pub(super) read: bool,
+    /// By its propensity.
+    pub(super) propensity: bool,
+}
+
+impl RowWeight {
+    fn of(&self, impressions: &Impressions, training: &Training, impression: usize) -> f32 {
+        let out = self.among.is_some_and(|label| impressions.labels[label][impression] == 0)
+            || (self.settled && impressions.unsettled.get(impression).copied().unwrap_or(false));
+        if out {
+            return 0.0;
+        }
+        let read = training.thinning.filter(|_| self.read);
+        let propensity = training.inverse_propensity.filter(|_| self.propensity);
+        read.map_or(1.0, |by| by.weight(impressions, impression))
+            * propensity.map_or(1.0, |by| by.weight(impressions, impression))
+    }
 }
 
 /// What fills a map.
@@ -139,6 +180,7 @@ pub struct Feed {
 struct View<'a> {
     source: &'a Source<'a>,
     rows: &'a [u32],
+    thinning: Option<Thinning>,
 }
 
 impl View<'_> {
@@ -148,9 +190,14 @@ impl View<'_> {
 
     /// Pairs of request and impression.
     fn impressions(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
-        let offsets = &self.source.requests.offsets;
-        self.requests()
-            .flat_map(move |r| (offsets[r]..offsets[r + 1]).map(move |i| (r, i as usize)))
+        self.requests().flat_map(move |r| self.read_of(r).map(move |i| (r, i)))
+    }
+
+    /// Impressions of a request that are read.
+    fn read_of(&self, request: usize) -> impl Iterator<Item = usize> + '_ {
+        let Source { requests, impressions, .. } = self.source;
+        let all = requests.offsets[request] as usize..requests.offsets[request + 1] as usize;
+        all.filter(move |&i| self.thinning.is_none_or(|thinning| thinning.reads(impressions, i)))
     }
 
     /// Items of the same request and category at earlier positions.
@@ -235,7 +282,11 @@ impl Feed {
 
     /// Fills `micro` with some requests and all their impressions. Allocates only while `micro` grows.
     pub fn fill(&self, source: &Source<'_>, requests: &[u32], mode: Mode, micro: &mut Micro) {
-        let view = View { source, rows: requests };
+        let thinning = match mode {
+            Mode::Train(training) => training.thinning,
+            Mode::Evaluate | Mode::Serve => None,
+        };
+        let view = View { source, rows: requests, thinning };
         micro.clear();
         micro.rows[0] = requests.len();
         for (map, kind) in self.maps.iter().enumerate() {
@@ -260,12 +311,10 @@ impl Feed {
     }
 
     fn fill_map(&self, view: &View<'_>, kind: MapSource, map: &mut Vec<u32>) {
-        let offsets = &view.source.requests.offsets;
         match kind {
             MapSource::RequestOfImpression => {
                 for (local, r) in view.requests().enumerate() {
-                    let n = (offsets[r + 1] - offsets[r]) as usize;
-                    map.extend(std::iter::repeat_n(local as u32, n));
+                    map.extend(view.read_of(r).map(|_| local as u32));
                 }
             }
             MapSource::Bag(bag) => {
@@ -290,9 +339,7 @@ impl Feed {
                 let mut first = 0;
                 for r in view.requests() {
                     let n = view.history(r, self.histories[history]).len() as u32;
-                    for _ in offsets[r]..offsets[r + 1] {
-                        map.extend(first..first + n);
-                    }
+                    view.read_of(r).for_each(|_| map.extend(first..first + n));
                     first += n;
                 }
             }
@@ -300,7 +347,7 @@ impl Feed {
                 let mut impression = 0;
                 for r in view.requests() {
                     let n = view.history(r, self.histories[history]).len();
-                    for _ in offsets[r]..offsets[r + 1] {
+                    for _ in view.read_of(r) {
                         map.extend(std::iter::repeat_n(impression, n));
                         impression += 1;
                     }
@@ -323,7 +370,7 @@ impl Feed {
                 };
                 let per_impression = through || !per_request(side);
                 match mode {
-                    Mode::Train { key, id_dropout } if entity && id_dropout > 0.0 => {
+                    Mode::Train(Training { key, id_dropout, .. }) if entity && id_dropout > 0.0 => {
                         let key = mix(key ^ site as u64);
                         let limit = (id_dropout * u64::MAX as f64) as u64;
                         view.each(side, per_impression, |row, log| {
@@ -367,13 +414,18 @@ impl Feed {
         out: &mut Vec<f32>,
     ) {
         let Source { impressions, catalogue, targets, .. } = view.source;
-        let training = matches!(mode, Mode::Train { .. });
+        let trained = match mode {
+            Mode::Train(training) => Some(training),
+            Mode::Evaluate | Mode::Serve => None,
+        };
+        let training = trained.is_some();
         // Values of a request; a flat model shares the request's weight among its impressions.
         let requests = |push: &mut dyn FnMut(usize, f32)| {
             if through {
-                let offsets = &view.source.requests.offsets;
-                view.impressions()
-                    .for_each(|(r, _)| push(r, 1.0 / (offsets[r + 1] - offsets[r]) as f32));
+                for r in view.requests() {
+                    let n = view.read_of(r).count();
+                    (0..n).for_each(|_| push(r, 1.0 / n as f32));
+                }
             } else {
                 view.requests().for_each(|r| push(r, 1.0));
             }
@@ -387,10 +439,13 @@ impl Feed {
             }
             NumberSource::Position => {
                 let known = mode != Mode::Serve && !impressions.position.is_empty();
+                let Training { key, position_dropout, .. } = trained.unwrap_or_default();
+                let key = mix(key ^ hash("position"));
+                let limit = (position_dropout * u64::MAX as f64) as u64;
                 for (r, i) in view.impressions() {
                     let start = out.len();
                     out.resize(start + self.positions + self.repeats, 0.0);
-                    if !known || impressions.position[i] == 0 {
+                    if !known || impressions.position[i] == 0 || mix(key ^ i as u64) < limit {
                         continue;
                     }
                     let position = usize::from(impressions.position[i]).min(self.positions);
@@ -403,8 +458,9 @@ impl Feed {
             }
             NumberSource::LogitOffset => {
                 let known = mode != Mode::Serve && !impressions.logit_offset.is_empty();
+                let read = view.thinning.map_or(0.0, |thinning| thinning.offset());
                 view.impressions().for_each(|(_, i)| {
-                    out.push(if known { impressions.logit_offset[i] } else { 0.0 });
+                    out.push(read + if known { impressions.logit_offset[i] } else { 0.0 });
                 });
             }
             NumberSource::Exposure(task) => {
@@ -436,6 +492,11 @@ impl Feed {
             }),
             // What follows is read by losses only.
             _ if !training => {}
+            NumberSource::Weight(counts) => {
+                let training = trained.unwrap_or_default();
+                view.impressions()
+                    .for_each(|(_, i)| out.push(counts.of(impressions, &training, i)));
+            }
             NumberSource::Label(label) => {
                 let labels = &impressions.labels[label];
                 view.impressions().for_each(|(_, i)| out.push(f32::from(labels[i])));

@@ -1,11 +1,11 @@
 //! Where a network's answers are, and what they learn from.
 
-use daogou_nn::{Activation, Debiasing, DomainId, Graph, NodeId};
+use daogou_nn::{Activation, Debiasing, DomainId, Graph, InputId, NodeId};
 
-use super::feed::NumberSource;
+use super::feed::{NumberSource, RowWeight};
 use super::inputs::Inputs;
 use super::{Shape, prefix, trunk};
-use crate::schema::{Config, PurchaseObjective, Role, Task, TaskKind};
+use crate::schema::{Config, DelayedFeedback, PurchaseObjective, Role, Task, TaskKind};
 use crate::{Error, Result};
 
 /// Numbers of same-category items above that are told apart.
@@ -91,7 +91,7 @@ pub(super) fn finish(
             logits = g.add(logits, term);
             offsets.push(term);
         }
-        if shape.logit_offset {
+        if shape.logit_offset || config.train.negative_rate < 1.0 {
             let offset = inputs.number(g, domain, 1, NumberSource::LogitOffset, false);
             let offset = g.dense(offset);
             logits = g.add(logits, offset);
@@ -169,16 +169,25 @@ pub(super) fn losses(
     for (index, (task, head)) in config.tasks.iter().zip(heads).enumerate() {
         let domain = head.domain;
         let through = head.level == Level::Impression;
+        // Logits of the click, and what is multiplied by its probability, are of the rows that are read; others learn what
+        // the whole log says.
+        let read = config.train.negative_rate < 1.0;
+        let weight = |g: &mut Graph, inputs: &mut Inputs, counts: RowWeight| {
+            let counted = counts != RowWeight::default();
+            counted.then(|| inputs.number(g, domain, 1, NumberSource::Weight(counts), false))
+        };
         match task.kind {
             TaskKind::Binary => {
                 let label = NumberSource::Label(binary(task).expect("a binary task"));
                 let label = inputs.number(g, domain, 1, label, false);
-                let column = |place: usize, inputs: &mut Inputs, g: &mut Graph| {
-                    inputs.number(g, domain, 1, NumberSource::Label(place), false)
-                };
+                let purchase = task.role() == Some(Role::Purchase);
+                let settled = purchase && task.excludes_unsettled();
                 match (after_click(config, task), task.objective()) {
                     (Some(click), PurchaseObjective::Esmm) => {
-                        g.bce_product(&task.name, (heads[click].logits, head.logits), label, None);
+                        let weight =
+                            weight(g, inputs, RowWeight { settled, ..RowWeight::default() });
+                        let factors = (heads[click].logits, head.logits);
+                        g.bce_product(&task.name, factors, label, weight);
                     }
                     (Some(click), PurchaseObjective::Aitm) => {
                         let joint = head.joint.expect("made after the click");
@@ -187,7 +196,8 @@ pub(super) fn losses(
                     }
                     (Some(click), PurchaseObjective::Escm2Ips | PurchaseObjective::Escm2Dr) => {
                         let place = binary(&config.tasks[click]).expect("click is binary");
-                        let clicked = column(place, inputs, g);
+                        let clicked = NumberSource::Label(place);
+                        let clicked = inputs.number(g, domain, 1, clicked, false);
                         let imputation =
                             head.imputation.as_ref().map(|imputation| imputation.logit);
                         let logits = (heads[click].logits, head.logits, imputation);
@@ -202,14 +212,22 @@ pub(super) fn losses(
                         g.escm2(&task.name, logits, (clicked, label), debiasing);
                     }
                     _ => {
-                        let asked = config.loss_space(index).map(|place| column(place, inputs, g));
-                        g.bce(&task.name, head.logits, label, asked);
+                        let own = task.role() == Some(Role::Click);
+                        let counts = RowWeight {
+                            among: config.loss_space(index),
+                            settled,
+                            read: read && !own,
+                            propensity: own && config.train.ipw_clip > 0.0,
+                        };
+                        let weight = weight(g, inputs, counts);
+                        of_logit(g, task, head.logits, (label, weight));
                     }
                 }
             }
             TaskKind::Distribution if shape.row_label[index] => {
                 let class = inputs.number(g, domain, 1, NumberSource::RowCategory, false);
-                g.cross_entropy_class(&task.name, head.logits, class, None);
+                let weight = weight(g, inputs, RowWeight { read, ..RowWeight::default() });
+                g.cross_entropy_class(&task.name, head.logits, class, weight);
             }
             TaskKind::Distribution => {
                 let shares = inputs.number(
@@ -230,5 +248,18 @@ pub(super) fn losses(
                 g.mse_sigmoid(&task.name, head.logits, share, Some(weight));
             }
         }
+    }
+}
+
+/// The loss of a binary task whose logit is its own answer.
+fn of_logit(
+    g: &mut Graph,
+    task: &Task,
+    logit: NodeId,
+    (label, weight): (InputId, Option<InputId>),
+) {
+    match task.delayed_feedback() {
+        DelayedFeedback::Exclude => g.bce(&task.name, logit, label, weight),
+        DelayedFeedback::Fnw => g.fnw(&task.name, logit, label, weight),
     }
 }

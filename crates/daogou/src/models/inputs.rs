@@ -3,7 +3,8 @@
 use daogou_nn::{Activation, DomainId, Graph, Init, InputId, MapId, NodeId, TableId};
 
 use super::feed::{DomainSource, Feed, IdSource, MapSource, NumberSource};
-use super::{Shape, table_name};
+use super::heads::Level;
+use super::{Shape, field_gates, table_name};
 use crate::data::{FeatureSpace, Field, FieldKind};
 use crate::schema::{Config, HistoryPooling, ModelKind, Side};
 
@@ -14,11 +15,25 @@ fn per_request(side: Side) -> bool {
     matches!(side, Side::User | Side::Context)
 }
 
+/// What a field's node holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// The embedding of one id.
+    Id,
+    /// Embeddings of several, pooled.
+    Pooled,
+    /// One column, a number.
+    Number,
+}
+
 /// A field as a node.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct FieldNode {
     pub(super) node: NodeId,
     pub(super) side: Side,
-    pub(super) number: bool,
+    pub(super) kind: Kind,
+    /// What it has a row of; per impression in a flat network, whatever it describes.
+    pub(super) level: Level,
 }
 
 /// The inputs of one network: one node per field.
@@ -47,7 +62,7 @@ impl Inputs {
 
     /// One node per field, with tables of their own. A flat model ([`ModelKind::SharedMlp`]) has them all per
     /// impression; otherwise user and context fields and the pooled history are per request, and without
-    /// `of_impressions` there are no others.
+    /// `of_impressions` there are no others. They are as `model.field_gate` lets the network read them.
     pub(super) fn fields(
         &mut self,
         g: &mut Graph,
@@ -69,7 +84,8 @@ impl Inputs {
             let per_request = per_request(field.side);
             let domain = if per_request && !flat { requests } else { impressions };
             let flat_request = per_request && flat;
-            let done = |node, number| FieldNode { node, side: field.side, number };
+            let level = if domain == requests { Level::Request } else { Level::Impression };
+            let done = |node, kind| FieldNode { node, side: field.side, kind, level };
             match &field.kind {
                 FieldKind::Id { table } => {
                     let entity = config.features.iter().any(|f| {
@@ -79,12 +95,12 @@ impl Inputs {
                     });
                     let source = IdSource::Field { side: field.side, column: field.column, entity };
                     let node = self.lookup(g, declared(*table), domain, source, flat_request);
-                    nodes.push(done(node, false));
+                    nodes.push(done(node, Kind::Id));
                 }
                 FieldKind::Number => {
                     let source = NumberSource::Field { side: field.side, column: field.column };
                     let input = self.number(g, domain, 1, source, flat_request);
-                    numbers.push(done(g.dense(input), true));
+                    numbers.push(done(g.dense(input), Kind::Number));
                 }
                 FieldKind::Bag { table } => {
                     let owner = if per_request { requests } else { impressions };
@@ -100,7 +116,7 @@ impl Inputs {
                     if flat_request {
                         node = g.gather(node, request_of_impression);
                     }
-                    nodes.push(done(node, false));
+                    nodes.push(done(node, Kind::Pooled));
                 }
                 FieldKind::History { of, length } => {
                     let events = g.domain(&format!("{} event", field.name));
@@ -130,7 +146,8 @@ impl Inputs {
                         nodes.push(FieldNode {
                             node: attended,
                             side: Side::Impression,
-                            number: false,
+                            kind: Kind::Pooled,
+                            level: Level::Impression,
                         });
                         if flat {
                             continue;
@@ -140,11 +157,12 @@ impl Inputs {
                     if flat {
                         node = g.gather(node, request_of_impression);
                     }
-                    nodes.push(done(node, false));
+                    nodes.push(done(node, Kind::Pooled));
                 }
             }
         }
         nodes.extend(numbers);
+        let nodes = field_gates::gated(g, config, request_of_impression, &scope, nodes);
         Fields { scope, nodes }
     }
 

@@ -4,10 +4,13 @@
 //! Training, evaluation and serving fill micro-batches with the same code.
 
 mod aitm;
+mod backbones;
 mod feed;
+mod field_gates;
 mod gates;
 mod heads;
 mod inputs;
+mod inverse_propensity;
 mod keyed;
 mod mmoe;
 mod ple;
@@ -16,13 +19,16 @@ mod shared_bottom;
 mod shared_mlp;
 mod single_task;
 mod stem;
+mod thinning;
 mod trunk;
 mod two_level;
 
-pub use feed::{Feed, Mode, Source};
+pub use feed::{Feed, Mode, Source, Training};
 pub use gates::{Expert, Mixing};
 pub use heads::{Head, Level};
+pub use inverse_propensity::InversePropensity;
 pub use predict::{Forward, Logits, predict};
+pub use thinning::Thinning;
 
 use daogou_nn::{Graph, Model};
 
@@ -158,6 +164,6 @@ fn prefix(task: &crate::schema::Task) -> &str {
 }
 
 /// Name of the table of a feature: `user_id` gives `user_embed`, `brand` gives `brand_embed`.
-fn table_name(feature: &str) -> String {
+pub(crate) fn table_name(feature: &str) -> String {
     format!("{}_embed", feature.strip_suffix("_id").unwrap_or(feature))
 }

@@ -22,11 +22,17 @@ pub struct Logits {
     pub values: Vec<f32>,
 }
 
-/// Cuts requests into runs of about [`MICRO`] impressions; a longer request stays whole.
-pub fn cut(offsets: &[u32], requests: &[u32], size: usize, mut push: impl FnMut(Range<usize>)) {
+/// Cuts requests, each of as many impressions as `rows_of` says, into runs of about `size` impressions; a longer request
+/// stays whole.
+pub fn cut(
+    rows_of: impl Fn(u32) -> usize,
+    requests: &[u32],
+    size: usize,
+    mut push: impl FnMut(Range<usize>),
+) {
     let (mut start, mut rows) = (0, 0);
     for (i, &r) in requests.iter().enumerate() {
-        rows += (offsets[r as usize + 1] - offsets[r as usize]) as usize;
+        rows += rows_of(r);
         if rows >= size {
             push(start..i + 1);
             (start, rows) = (i + 1, 0);
@@ -94,7 +100,9 @@ impl<'a> Forward<'a> {
         let Self { model, parameters, feed, heads, workers, jobs, logits } = self;
         assert!(team.size() <= workers.len(), "each member of the team has its own memory");
         let mut used = 0;
-        cut(&source.requests.offsets, requests, MICRO, |requests| {
+        let offsets = &source.requests.offsets;
+        let rows_of = |r: u32| (offsets[r as usize + 1] - offsets[r as usize]) as usize;
+        cut(rows_of, requests, MICRO, |requests| {
             if used == jobs.len() {
                 jobs.push(Job { requests: 0..0, out: vec![Vec::new(); heads.len()] });
             }

@@ -7,14 +7,14 @@
 //! price ──────┘                                                      └─ div_head, nov_head
 //! ```
 //!
-//! Request-level tasks are answered once per impression here; readers average them over a request.
+//! A backbone's part stands behind the fields. Request-level tasks are answered once per impression here; readers average them over a request.
 
 use daogou_nn::{Activation, Graph, NodeId};
 
 use super::heads::{self, Head};
 use super::inputs::Inputs;
 use super::trunk::trunk;
-use super::{Shape, prefix};
+use super::{Shape, backbones, prefix};
 use crate::Result;
 use crate::data::FeatureSpace;
 use crate::schema::Config;
@@ -25,8 +25,9 @@ pub(super) fn build(
     (config, space, shape): (&Config, &FeatureSpace, &Shape),
 ) -> Result<Vec<Head>> {
     let fields = inputs.fields(g, config, space, String::new(), true);
-    let fields: Vec<NodeId> = fields.nodes.iter().map(|f| f.node).collect();
-    let x = g.concat(&fields);
+    let mut parts: Vec<NodeId> = fields.nodes.iter().map(|f| f.node).collect();
+    parts.extend(backbones::part(g, inputs, &fields, config));
+    let x = g.concat(&parts);
     let shared = trunk(g, "shared_net".into(), x, &config.model.shared_units, config);
     g.represent(shared);
     let names: Vec<String> = config.tasks.iter().map(|t| format!("{}_head", prefix(t))).collect();

@@ -79,10 +79,10 @@ pub(super) fn build(
         let mut own = Vec::new();
         for task in tasks.clone().filter(|task| rows(*task) == Rows::Impression) {
             let about_request = (own_request[task], bases[task]);
-            own.push((task, impressions(g, inputs, config, &of_tasks[task], about_request)?));
+            own.push((task, impressions(g, inputs, config, &of_tasks[task], about_request)));
         }
         let about_request = (shared_request, shared);
-        let shared = impressions(g, inputs, config, &of_all, about_request)?;
+        let shared = impressions(g, inputs, config, &of_all, about_request);
         let level = ("", Rows::Impression, &config.model.shared_units[..]);
         let (read, _) =
             mixed(g, config, level, &Streams { own: own.clone(), shared }, false, known);
@@ -124,6 +124,7 @@ fn mixed(
         .map(|expert| Expert { name: expert.name.clone(), output: g.detach(expert.output) })
         .collect();
     let shared_from = streams.own.len() * model.task_experts;
+    experts[shared_from..].iter().for_each(|expert| g.represent(expert.output));
 
     let mut through = |g: &mut Graph, gate: Gate| {
         let hidden = g.mlp(&gate.name, gate.x, &model.gate_units, activation(config));

@@ -4,21 +4,20 @@
 //! ```text
 //! user, context, history ─ request level ─┬─ towers of request-level tasks                 one row per request
 //!                                         │
-//!                   item, cross fields ───┴─ [interaction] ─ impression level ─ towers     one row per impression
+//!                   item, cross fields ───┴─ [interaction, backbone] ─ impression level ─ towers   one row per impression
 //! ```
 //!
 //! What a level is made of is up to a way of sharing ([`Share`]): it gives each reader of the level what its tower
-//! reads. With `backbone = "self_attention"` the fields of an impression first look at each other (AutoInt, Song et al.
-//! 2019).
+//! reads. How the fields of an impression meet before is up to the backbone ([`backbones`]).
 
 use daogou_nn::{Activation, Graph, NodeId};
 
 use super::gates::Mixing;
 use super::heads::{self, Head, Level as Rows};
 use super::inputs::{FieldNode, Fields, Inputs};
-use super::{Shape, prefix, trunk};
+use super::{Shape, backbones, prefix, trunk};
 use crate::data::FeatureSpace;
-use crate::schema::{Backbone, Config, Side, Task, TaskKind};
+use crate::schema::{Config, Side, Task, TaskKind};
 use crate::{Error, Result};
 
 /// What is shared at one level.
@@ -105,7 +104,7 @@ pub(super) fn build_for(
         let level = Level {
             prefix: &fields.scope,
             trunk: &format!("{}shared_net", fields.scope),
-            x: impressions(g, inputs, config, fields, (known, from_request))?,
+            x: impressions(g, inputs, config, fields, (known, from_request)),
             rows: Rows::Impression,
             units: &model.shared_units,
             readers: &of_impression,
@@ -151,7 +150,7 @@ pub(super) fn impressions(
     config: &Config,
     fields: &Fields,
     (known, from_request): (Option<NodeId>, Option<NodeId>),
-) -> Result<NodeId> {
+) -> NodeId {
     let model = &config.model;
     let mut parts: Vec<NodeId> = Vec::new();
     if let Some(read) = from_request {
@@ -173,10 +172,8 @@ pub(super) fn impressions(
             parts.push(g.mul(user, item));
         }
     }
-    if model.backbone == Backbone::SelfAttention {
-        parts.push(attend(g, inputs, fields, config)?);
-    }
-    Ok(g.concat(&parts))
+    parts.extend(backbones::part(g, inputs, fields, config));
+    g.concat(&parts)
 }
 
 /// The tower of a task on what its level gives it, and its head.
@@ -222,39 +219,4 @@ fn name_beside(tasks: &[Task]) -> String {
         name.push('_');
     }
     name
-}
-
-/// One layer of multi-head self-attention among all fields of an impression, with a linear residual and ReLU.
-fn attend(g: &mut Graph, inputs: &Inputs, fields: &Fields, config: &Config) -> Result<NodeId> {
-    let dim = config.model.embedding_dim;
-    let scope = &fields.scope;
-    let mut rows = Vec::new();
-    for (index, field) in fields.nodes.iter().enumerate() {
-        let mut node = field.node;
-        if field.number || g.cols(node) != dim {
-            // Numbers and pooled histories are brought to the common width.
-            node = g.linear(&format!("{scope}field_{index}"), node, dim, Activation::None);
-        }
-        if matches!(field.side, Side::User | Side::Context) {
-            node = g.gather(node, inputs.request_of_impression);
-        }
-        rows.push(node);
-    }
-    let heads = config.model.attention_heads;
-    if heads == 0 || !dim.is_multiple_of(heads) {
-        return Err(Error::config(
-            "model.attention_heads",
-            format!("expected a divisor of model.embedding_dim ({dim}), got {heads}"),
-        ));
-    }
-    let count = rows.len();
-    let joined = g.concat(&rows);
-    let rows = g.fields(joined, count);
-    let [q, k, v, residual] = ["query", "key", "value", "residual"]
-        .map(|part| format!("{scope}field_attention.{part}"))
-        .map(|name| g.linear(&name, rows, dim, Activation::None));
-    let mixed = g.attention(q, k, v, count, heads);
-    let sum = g.add(mixed, residual);
-    let active = g.activation(sum, Activation::Relu);
-    Ok(g.unfields(active, count))
 }

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::config::{
-    Config, FeatureType, LabelSource, ModelKind, PurchaseObjective, Role, Side, Task, TaskKind,
-    Transform,
+    Backbone, Config, DelayedFeedback, Feature, FeatureType, FieldGate, LabelSource, ModelKind,
+    PurchaseObjective, Role, Side, Task, TaskKind, Transform,
 };
 use crate::{Error, Result};
 
@@ -47,6 +47,7 @@ impl Config {
         }
         data.items.iter_mut().for_each(absolute);
         data.users.iter_mut().for_each(absolute);
+        config.train.warm_start.iter_mut().for_each(absolute);
         Ok(config)
     }
 
@@ -177,6 +178,12 @@ impl Config {
                 }
                 Ok(())
             };
+            if Some(feature.column()) == self.columns.purchase_time.as_deref() {
+                return Err(Error::config(
+                    key("column"),
+                    "the time of a purchase says that there was one: remove the feature",
+                ));
+            }
             use FeatureType::{History, Id, Multi, Number, Past};
             only(feature.min_count.is_some(), "min_count", &[Id, Multi])?;
             only(feature.hash_rows.is_some(), "hash_rows", &[Id, Multi])?;
@@ -306,6 +313,7 @@ impl Config {
                 )
                 .with_hint("give each task a column of its own, or remove one of them"));
             }
+            self.check_delayed_feedback(task)?;
             let weight = task.weight();
             if !(weight.is_finite() && weight >= 0.0) {
                 return Err(Error::config(
@@ -393,6 +401,69 @@ impl Config {
         Ok(())
     }
 
+    /// What is done about purchases that come late.
+    fn check_delayed_feedback(&self, task: &Task) -> Result<()> {
+        let key = |option: &str| format!("task.{}.{option}", task.name);
+        let purchase = task.role() == Some(Role::Purchase);
+        for (option, given) in [
+            ("attribution_days", task.attribution_days.is_some()),
+            ("delayed_feedback", task.delayed_feedback.is_some()),
+        ] {
+            if given && !purchase {
+                return Err(Error::config(key(option), "applies to the purchase alone"));
+            }
+        }
+        if let Some(days) = task.attribution_days.filter(|days| !(days.is_finite() && *days > 0.0))
+        {
+            return Err(Error::config(
+                key("attribution_days"),
+                format!("expected a number of days above 0, got {days}"),
+            ));
+        }
+        if !task.reads_purchase_time() {
+            return Ok(());
+        }
+        let option =
+            if task.attribution_days.is_some() { "attribution_days" } else { "delayed_feedback" };
+        if !self.data.events.is_empty() {
+            return Err(Error::config(key(option), "applies to a log of impressions")
+                .with_hint("an event log has `data.event_log.purchase_window_days`"));
+        }
+        if self.columns.time.is_none() || self.columns.purchase_time.is_none() {
+            return Err(Error::config(
+                key(option),
+                "needs `columns.time` and `columns.purchase_time`",
+            ));
+        }
+        let objective = task.objective();
+        if task.excludes_unsettled()
+            && (objective == PurchaseObjective::Aitm || objective.is_escm2())
+        {
+            return Err(Error::config(
+                key("attribution_days"),
+                format!(
+                    "leaves impressions out of the loss, and `{}` counts all of them",
+                    name_of(&objective)
+                ),
+            )
+            .with_hint("use `esmm`, `click_space` or `all_impressions`"));
+        }
+        if task.delayed_feedback() == DelayedFeedback::Fnw
+            && task.objective().is_entire_space()
+            && self.task_of(Role::Click).is_some()
+        {
+            return Err(Error::config(
+                key("delayed_feedback"),
+                format!(
+                    "`fnw` is a loss of one logit, and `{}` has more than one",
+                    name_of(&task.objective())
+                ),
+            )
+            .with_hint("set `objective = \"click_space\"` or \"all_impressions\""));
+        }
+        Ok(())
+    }
+
     fn check_numbers(&self) -> Result<()> {
         let (model, train, lists) = (&self.model, &self.train, &self.lists);
         for (key, zero) in [
@@ -400,6 +471,7 @@ impl Config {
             ("model.attention_heads", model.attention_heads == 0),
             ("model.experts", model.experts == 0),
             ("model.levels", model.levels == 0),
+            ("model.cross_layers", model.cross_layers == 0),
             ("model.shared_units", model.shared_units.is_empty()),
             ("train.batch_size", train.batch_size == 0),
             ("train.epochs", train.epochs == 0),
@@ -409,6 +481,29 @@ impl Config {
             if zero {
                 return Err(Error::config(key, "expected at least 1"));
             }
+        }
+        if model.backbone == Backbone::SelfAttention
+            && !model.embedding_dim.is_multiple_of(model.attention_heads)
+        {
+            return Err(Error::config(
+                "model.attention_heads",
+                format!(
+                    "expected a divisor of model.embedding_dim ({}), got {}",
+                    model.embedding_dim, model.attention_heads
+                ),
+            ));
+        }
+        let known_before = |feature: &Feature| {
+            matches!(feature.side, Side::User | Side::Context)
+                && (matches!(feature.kind, FeatureType::Id | FeatureType::Time)
+                    || feature.transform == Some(Transform::Buckets))
+        };
+        if model.field_gate == FieldGate::Pepnet && !self.features.iter().any(known_before) {
+            return Err(Error::config(
+                "model.field_gate",
+                "`pepnet` reads ids of the user or the context: expected such a feature, found none",
+            )
+            .with_hint("add one with `side = \"user\"` or `side = \"context\"`, or use `senet`"));
         }
         if model.task_experts + model.shared_experts == 0 {
             return Err(Error::config(
@@ -434,6 +529,7 @@ impl Config {
             ("train.table_weight_decay", train.table_weight_decay),
             ("train.clip_norm", train.clip_norm),
             ("train.momentum", train.momentum),
+            ("train.ipw_clip", train.ipw_clip),
         ] {
             if !(value.is_finite() && value >= 0.0) {
                 return Err(Error::config(
@@ -443,6 +539,42 @@ impl Config {
             }
         }
         share("train.id_dropout", train.id_dropout)?;
+        share("train.position_dropout", train.position_dropout)?;
+        if !(train.negative_rate > 0.0 && train.negative_rate <= 1.0) {
+            return Err(Error::config(
+                "train.negative_rate",
+                format!("expected a share above 0 and up to 1, got {}", train.negative_rate),
+            ));
+        }
+        let click = self.task_of(Role::Click).is_some();
+        if train.negative_rate < 1.0 && !click {
+            return Err(Error::config(
+                "train.negative_rate",
+                "keeps every click and a share of the rest: expected a click task, found none",
+            ));
+        }
+        let whole = |task: &&Task| {
+            let objective = task.objective();
+            task.role() == Some(Role::Purchase)
+                && (objective == PurchaseObjective::Aitm || objective.is_escm2())
+        };
+        if let (true, Some(task)) = (train.negative_rate < 1.0, self.tasks.iter().find(whole)) {
+            return Err(Error::config(
+                "train.negative_rate",
+                format!(
+                    "reads a share of the impressions, and `task.{}.objective = \"{}\"` counts all of them",
+                    task.name,
+                    name_of(&task.objective())
+                ),
+            )
+            .with_hint("use `esmm`, or `negative_rate = 1`"));
+        }
+        if train.ipw_clip > 0.0 && !(click && self.columns.propensity.is_some()) {
+            return Err(Error::config(
+                "train.ipw_clip",
+                "weighs the click loss by propensity: expected a click task and `columns.propensity`",
+            ));
+        }
         share("model.dropout", model.dropout)?;
         share("lists.session_mix", lists.session_mix)?;
         share("lists.explore", lists.explore)?;
@@ -455,8 +587,14 @@ impl Config {
                 ),
             ));
         }
-        if model.dropout == 1.0 || train.id_dropout == 1.0 {
-            return Err(Error::config("model.dropout", "expected less than 1"));
+        for (key, value) in [
+            ("model.dropout", model.dropout),
+            ("train.id_dropout", train.id_dropout),
+            ("train.position_dropout", train.position_dropout),
+        ] {
+            if value == 1.0 {
+                return Err(Error::config(key, "expected less than 1"));
+            }
         }
         self.loss_weighting.check(self)?;
         crate::lists::builder(&lists.builder)?;
@@ -588,6 +726,23 @@ mod tests {
             ("feature.p.type", "[[feature]]\nname=\"p\"\nside=\"impression\"\ntype=\"past\"\n"),
             ("lists.objectives.clicks", "[lists.objectives]\nclicks = 1.0\n"),
             ("train.id_dropout", "[train]\nid_dropout = 1.5\n"),
+            ("train.negative_rate", "[train]\nnegative_rate = 0.0\n"),
+            ("train.ipw_clip", "[train]\nipw_clip = 10.0\n"),
+            ("train.position_dropout", "[train]\nposition_dropout = 1.0\n"),
+            ("model.field_gate", "[model]\nfield_gate = \"pepnet\"\n"),
+            ("model.cross_layers", "[model]\nbackbone = \"dcn\"\ncross_layers = 0\n"),
+            (
+                "model.attention_heads",
+                "[model]\nbackbone = \"self_attention\"\nattention_heads = 3\n",
+            ),
+            (
+                "task.purchase.attribution_days",
+                "[[task]]\nname=\"purchase\"\nkind=\"binary\"\nattribution_days=3\n",
+            ),
+            (
+                "task.like.delayed_feedback",
+                "[[task]]\nname=\"like\"\nkind=\"binary\"\ndelayed_feedback=\"fnw\"\n",
+            ),
             ("lists.quota", "[[lists.quota]]\nof = \"maker\"\nmax = 2\n"),
             ("lists.quota", "[[lists.quota]]\nof = \"brand\"\n"),
             ("lists.pin", "[[lists.pin]]\nitem = \"a\"\nplace = 0\n"),

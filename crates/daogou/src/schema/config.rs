@@ -241,6 +241,9 @@ pub struct Columns {
     /// Event type, of an event log.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub event: Option<String>,
+    /// Time of the purchase, empty where there was none; read where the purchase task asks for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub purchase_time: Option<String>,
     /// Text shown to people for an item.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
@@ -258,6 +261,7 @@ impl Default for Columns {
             category: None,
             price: None,
             event: None,
+            purchase_time: None,
             title: None,
         }
     }
@@ -443,6 +447,13 @@ pub struct Task {
     /// `objective = "escm2_…"`: divide the weights of clicks by their mean; default true.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub self_normalise: Option<bool>,
+    /// Purchase: days after the impression in which a purchase counts. Impressions whose window is still open when the
+    /// training split ends are left out of its loss. Needs `columns.purchase_time`; without it the label is as in the log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attribution_days: Option<f64>,
+    /// Purchase: what is done about purchases that come after the training split ends; default `exclude`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delayed_feedback: Option<DelayedFeedback>,
     /// Weight in the total loss, after normalisation; default 1 for binary tasks, 0.2 for request-level tasks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight: Option<f64>,
@@ -469,6 +480,8 @@ impl Task {
             ctcvr_weight: None,
             propensity_clip: None,
             self_normalise: None,
+            attribution_days: None,
+            delayed_feedback: None,
             weight: None,
         }
     }
@@ -542,6 +555,21 @@ impl Task {
     /// Whether ESCM² divides the weights of clicks by their mean.
     pub fn self_normalise(&self) -> bool {
         self.self_normalise.unwrap_or(true)
+    }
+
+    /// What is done about purchases that come late.
+    pub fn delayed_feedback(&self) -> DelayedFeedback {
+        self.delayed_feedback.unwrap_or(DelayedFeedback::Exclude)
+    }
+
+    /// Whether its loss leaves out impressions whose label may still change.
+    pub fn excludes_unsettled(&self) -> bool {
+        self.attribution_days.is_some() && self.delayed_feedback() == DelayedFeedback::Exclude
+    }
+
+    /// Whether its label depends on when a purchase was.
+    pub fn reads_purchase_time(&self) -> bool {
+        self.attribution_days.is_some() || self.delayed_feedback() == DelayedFeedback::Fnw
     }
 }
 
@@ -618,6 +646,19 @@ impl PurchaseObjective {
     }
 }
 
+/// What is done about purchases that come after the training split ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DelayedFeedback {
+    /// With `attribution_days`, impressions whose window is still open are left out of the loss; without, labels are taken
+    /// to be final.
+    Exclude,
+    /// Every impression learns at once that it was not bought, and again when it is (FNW, Ktena et al. 2019). A purchase
+    /// counts in training if it came before the training split ends. For objectives of one logit: `click_space`,
+    /// `all_impressions`.
+    Fnw,
+}
+
 /// `[model]`: the network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -638,6 +679,12 @@ pub struct ModelConfig {
     pub gate_units: Vec<usize>,
     /// How features meet.
     pub backbone: Backbone,
+    /// Cross layers of `backbone = "dcn"`.
+    pub cross_layers: usize,
+    /// Rank of the weights of a cross layer; 0: full. A quarter of the fields' columns is often as good, at half the cost.
+    pub cross_rank: usize,
+    /// How much of each field is read, row by row, before fields meet.
+    pub field_gate: FieldGate,
     /// Embedding dimension of features that do not set their own.
     pub embedding_dim: usize,
     /// Hidden units of the request trunk, or of each of its experts.
@@ -674,6 +721,9 @@ impl Default for ModelConfig {
             shared_experts: 1,
             gate_units: vec![64],
             backbone: Backbone::Mlp,
+            cross_layers: 2,
+            cross_rank: 0,
+            field_gate: FieldGate::None,
             embedding_dim: 16,
             request_units: vec![64],
             shared_units: vec![128, 64],
@@ -716,8 +766,25 @@ pub enum ModelKind {
 pub enum Backbone {
     /// Concatenated, then a multi-layer perceptron.
     Mlp,
+    /// The products of every two fields' embeddings beside them (a factorisation machine, as in DeepFM, Guo et al. 2017),
+    /// then the perceptron. Next to free.
+    Fm,
+    /// Cross layers over all columns of all fields (DCN V2, Wang et al. 2021) beside them, then the perceptron.
+    Dcn,
     /// Multi-head self-attention over the feature fields, then the perceptron. All embeddings have `embedding_dim`.
     SelfAttention,
+}
+
+/// How much of each field is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FieldGate {
+    /// All of it.
+    None,
+    /// One number per field, from what all fields are on average (SENet, as in FiBiNET, Huang et al. 2019).
+    Senet,
+    /// One number per column, from the ids of the user and the context (PEPNet, Chang et al. 2023).
+    Pepnet,
 }
 
 /// How the user's history is pooled.
@@ -760,6 +827,21 @@ pub struct TrainConfig {
     pub warmup_steps: u64,
     /// Share of ids replaced by the out-of-vocabulary row in training, so that this row learns a usable prior.
     pub id_dropout: f64,
+    /// Share of impressions whose position is not told in training, so that the network does not lean on it; 0.1 is usual.
+    pub position_dropout: f64,
+    /// Share of the impressions without a click that an epoch reads, drawn anew in each; served probabilities are those of
+    /// the whole log all the same. 1: all of them.
+    pub negative_rate: f64,
+    /// Weigh the click loss against what the logging policy preferred, by 1 / `columns.propensity`, up to this many times
+    /// the mean weight; 0 turns it off.
+    pub ipw_clip: f64,
+    /// Give embedding tables new first values at the start of every epoch after the first, and go on with everything else:
+    /// against overfitting on sparse ids from the second epoch on (MEDA, Fan et al. 2024).
+    pub reset_embeddings: bool,
+    /// Start from what this run learned: tables row by row of the ids that both know, other weights by name and shape. A
+    /// directory that `daogou train` wrote.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warm_start: Option<String>,
     /// Stop after this many epochs without a better validation loss and keep the best epoch; 0 turns it off and
     /// keeps the last.
     pub patience: usize,
@@ -789,6 +871,11 @@ impl Default for TrainConfig {
             schedule: Schedule::Constant,
             warmup_steps: 0,
             id_dropout: 0.05,
+            position_dropout: 0.0,
+            negative_rate: 1.0,
+            ipw_clip: 0.0,
+            reset_embeddings: false,
+            warm_start: None,
             patience: 1,
             evaluations_per_epoch: 1,
             seed: 1,

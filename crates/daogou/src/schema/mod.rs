@@ -9,11 +9,11 @@ pub mod loss_weighting;
 mod sample_space;
 
 pub use config::{
-    Backbone, CalibrationConfig, CalibrationMethod, Columns, Config, DataConfig, DenseOptimizer,
-    EventsConfig, Feature, FeatureType, FractionBy, HistoryPooling, LabelSource, ListsConfig,
-    ModelConfig, ModelKind, NegativeSampling, Negatives, PurchaseObjective, Role,
-    Schedule, Side, SplitConfig, SplitMethod, TableOptimizer, Task, TaskKind, TrainConfig,
-    Transform,
+    Backbone, CalibrationConfig, CalibrationMethod, Columns, Config, DataConfig, DelayedFeedback,
+    DenseOptimizer, EventsConfig, Feature, FeatureType, FieldGate, FractionBy, HistoryPooling,
+    LabelSource, ListsConfig, ModelConfig, ModelKind, NegativeSampling, Negatives,
+    PurchaseObjective, Role, Schedule, Side, SplitConfig, SplitMethod, TableOptimizer, Task,
+    TaskKind, TrainConfig, Transform,
 };
 pub use list_rules::{BonusTerm, FloorRule, ListRules, PinRule, PriceBand, QuotaRule};
 pub use loss_weighting::{Balancing, GradientScale, LossWeighting};

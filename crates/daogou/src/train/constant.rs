@@ -2,7 +2,7 @@
 
 use crate::data::{Dataset, RequestTarget};
 use crate::metrics::logloss::binary_entropy;
-use crate::schema::{Config, PurchaseObjective, TaskKind};
+use crate::schema::{Config, DelayedFeedback, PurchaseObjective, Role, TaskKind};
 use crate::{Error, Result};
 
 /// The best constant answer to a task on the training split.
@@ -10,9 +10,9 @@ use crate::{Error, Result};
 pub struct Constant {
     /// Its mean loss: an entropy, or a variance. Positive.
     pub loss: f64,
-    /// Its mean loss as the task's objective has it, which is what training counts: the same but for ESCM², whose
-    /// loss is a sum.
-    pub objective_loss: f64,
+    /// The same as training counts it, which its losses are divided by. Another where impressions without a click are
+    /// thinned out, labels may come late, or the objective is a sum (ESCM²).
+    pub training_loss: f64,
     /// Its logits: one, or one per category.
     pub logits: Vec<f64>,
     /// Its answer: a rate, a mix, or a share.
@@ -35,10 +35,12 @@ fn logit(p: f64) -> f64 {
 pub fn constants(config: &Config, data: &Dataset) -> Result<Vec<Constant>> {
     let train = data.split.train.clone();
     let impressions = data.requests.impressions(&train);
-    let rate = |label: &[u8], among: Option<&[u8]>| -> (f64, f64) {
+    let unsettled = &data.impressions.unsettled;
+    let rate = |label: &[u8], among: Option<&[u8]>, settled: bool| -> (f64, f64) {
         let (mut n, mut positives) = (0u64, 0u64);
         for i in impressions.clone() {
-            if among.is_none_or(|a| a[i] == 1) {
+            let open = settled && unsettled.get(i).copied().unwrap_or(false);
+            if among.is_none_or(|a| a[i] == 1) && !open {
                 n += 1;
                 positives += u64::from(label[i]);
             }
@@ -58,11 +60,20 @@ pub fn constants(config: &Config, data: &Dataset) -> Result<Vec<Constant>> {
                 let label = &labels[super::binary_index(config, index)];
                 let click =
                     super::funnel(config, index).map(|c| &labels[super::binary_index(config, c)]);
-                let (positives, n) = rate(label, None);
+                let settled = task.excludes_unsettled();
+                let (positives, n) = rate(label, None, settled);
+                if n == 0.0 {
+                    return nothing(
+                        "the attribution window of every training impression is still open when training ends"
+                            .into(),
+                        "lower `attribution_days`, or train on a longer stretch of the log",
+                    );
+                }
                 let on_all = task.objective() == PurchaseObjective::AllImpressions;
                 let space = config.sample_space(index).filter(|_| click.is_none() || !on_all);
                 let among = space.map(|place| &labels[place]);
-                let (bought, base) = among.map_or((positives, n), |asked| rate(label, Some(asked)));
+                let (bought, base) =
+                    among.map_or((positives, n), |asked| rate(label, Some(asked), settled));
                 if positives == 0.0 || positives == n {
                     let class = u8::from(positives > 0.0);
                     return nothing(
@@ -91,20 +102,32 @@ pub fn constants(config: &Config, data: &Dataset) -> Result<Vec<Constant>> {
                 let own = bought / base;
                 let measured = if config.loss_space(index).is_some() { own } else { positives / n };
                 let loss = binary_entropy(measured).max(1e-6);
-                let objective_loss = match task.objective() {
-                    objective if click.is_some() && objective.is_escm2() => {
+                // The rows that training reads, if it does not read all of them and takes no account of that in weights.
+                let clicks = match (task.role(), click, task.objective()) {
+                    (Some(Role::Click), ..) => Some(positives),
+                    (_, Some(click), PurchaseObjective::Esmm) => Some(rate(click, None, settled).0),
+                    _ => None,
+                };
+                let thin = config.train.negative_rate;
+                let escm2 = click.is_some() && task.objective().is_escm2();
+                let training_loss = match (clicks, task.delayed_feedback()) {
+                    _ if escm2 => {
                         // Of clicked rows; their weights have a mean of 1 over all rows.
                         let mut risk = binary_entropy(own);
-                        if objective == PurchaseObjective::Escm2Dr {
+                        if task.objective() == PurchaseObjective::Escm2Dr {
                             // What is left to the best constant imputation: the variance of the loss.
                             risk += own * (1.0 - own) * logit(own).powi(2);
                         }
                         task.ctcvr_weight() * loss + task.cvr_weight() * risk
                     }
+                    (_, DelayedFeedback::Fnw) => fake_negatives(measured).max(1e-6),
+                    (Some(clicks), _) if thin < 1.0 => {
+                        binary_entropy(positives / (clicks + thin * (n - clicks))).max(1e-6)
+                    }
                     _ => loss,
                 };
                 let (logits, answer) = (vec![logit(own)], vec![own]);
-                return Ok(Constant { loss, objective_loss, logits, answer });
+                return Ok(Constant { loss, training_loss, logits, answer });
             }
             match data.targets[index].as_ref().expect("request-level tasks have targets") {
                 RequestTarget::RowCategory { classes } => {
@@ -146,7 +169,7 @@ pub fn constants(config: &Config, data: &Dataset) -> Result<Vec<Constant>> {
                     let mean = sum / n;
                     let loss = (square / n - mean * mean).max(1e-6);
                     let (logits, answer) = (vec![logit(mean)], vec![mean]);
-                    Ok(Constant { loss, objective_loss: loss, logits, answer })
+                    Ok(Constant { loss, training_loss: loss, logits, answer })
                 }
             }
         })
@@ -163,5 +186,10 @@ fn of_mix(counts: &[f64]) -> Constant {
     let answer: Vec<f64> = counts.iter().map(|c| (c + 1e-3) / (total + 1e-3 * n)).collect();
     let entropy: f64 = answer.iter().map(|p| -p * p.ln()).sum();
     let (loss, logits) = (entropy.max(1e-6), answer.iter().map(|p| p.ln()).collect());
-    Constant { loss, objective_loss: loss, logits, answer }
+    Constant { loss, training_loss: loss, logits, answer }
+}
+
+/// The loss of weighed fake negatives where the answer is the rate itself.
+fn fake_negatives(p: f64) -> f64 {
+    -p * (1.0 + p) * p.ln() - (1.0 - p * p) * (1.0 - p).ln()
 }

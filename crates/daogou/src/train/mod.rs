@@ -6,6 +6,7 @@ mod expert_use;
 mod resume;
 mod schedule;
 mod validation;
+mod warm_start;
 
 pub use balancing::Balance;
 pub use constant::{Constant, constants};
@@ -13,7 +14,7 @@ pub use expert_use::{ExpertUse, GateUse, UnitUse};
 pub use validation::TaskScore;
 
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use daogou_nn::rng::{Rng, hash, mix};
 use daogou_nn::{
@@ -26,7 +27,9 @@ use balancing::Balancer;
 use crate::data::Dataset;
 use crate::metrics::logloss::binary_entropy;
 use crate::models::predict::{MICRO, cut};
-use crate::models::{Feed, Head, Mixing, Mode, Network, Shape, Source};
+use crate::models::{
+    Feed, Head, InversePropensity, Mixing, Mode, Network, Shape, Source, Thinning, Training,
+};
 use crate::schema::{self, Config, PurchaseObjective, Role, TaskKind};
 use crate::{Error, Result};
 
@@ -117,6 +120,10 @@ pub trait Observer {
     fn round(&mut self, round: &Round) {
         let _ = round;
     }
+    /// Something a person should know, as a sentence.
+    fn note(&mut self, text: &str) {
+        let _ = text;
+    }
 }
 
 /// Watches nothing.
@@ -170,7 +177,7 @@ pub fn train(
         .iter()
         .zip(&constants)
         .map(|(task, c)| {
-            task.weight() / if config.loss_weighting.normalise { c.objective_loss } else { 1.0 }
+            task.weight() / if config.loss_weighting.normalise { c.training_loss } else { 1.0 }
         })
         .collect();
     let mut balancer = Balancer::new(
@@ -218,12 +225,32 @@ pub fn train(
             balancer.restore(standing);
         }
     }
+    if let (Some(run), 0) = (&t.warm_start, at.step) {
+        observer.note(&warm_start::take(Path::new(run), &mut engine, data, &heads)?);
+    }
     let source = Source::from(data);
     let offsets = &data.requests.offsets;
     let filled = |r: &u32| offsets[*r as usize + 1] > offsets[*r as usize];
     let requests: Vec<u32> = data.split.train.clone().map(|r| r as u32).filter(filled).collect();
-    let total = data.requests.impressions(&data.split.train).len();
-    let planned = (total.div_ceil(t.batch_size) * t.epochs) as u64;
+    let training = data.requests.impressions(&data.split.train);
+    let total = training.len();
+    let click = config.task_of(Role::Click).map(|task| binary_index(config, task));
+    let thinned = click.filter(|_| t.negative_rate < 1.0);
+    let read = thinned.map_or(total, |click| {
+        let clicks = data.impressions.labels[click][training.clone()].iter().filter(|y| **y == 1);
+        let clicks = clicks.count();
+        clicks + ((total - clicks) as f64 * t.negative_rate).round() as usize
+    });
+    let planned = (read.div_ceil(t.batch_size) * t.epochs) as u64;
+    let inverse_propensity = (t.ipw_clip > 0.0)
+        .then(|| InversePropensity::new(&data.impressions, training, t.ipw_clip))
+        .flatten();
+    if t.ipw_clip > 0.0 && inverse_propensity.is_none() {
+        return Err(Error::config(
+            "train.ipw_clip",
+            "no propensity of the training split is above 0",
+        ));
+    }
     let mut batch = Batch::new(engine.model(), 0);
     let mut micros: Vec<Range<usize>> = Vec::new();
     let mut losses = vec![0.0; n_tasks];
@@ -232,24 +259,36 @@ pub fn train(
     while at.epoch < t.epochs && !stopped(config, &at) {
         let mut order = requests.clone();
         Rng::new(t.seed, mix(hash("order") ^ at.epoch as u64)).shuffle(&mut order);
-        let mode = Mode::Train {
-            key: mix(t.seed ^ mix(hash("id_dropout") ^ at.epoch as u64)),
+        let key = |of: &str| mix(t.seed ^ mix(hash(of) ^ at.epoch as u64));
+        let thinning =
+            thinned.map(|click| Thinning { key: key("negatives"), rate: t.negative_rate, click });
+        let mode = Mode::Train(Training {
+            key: key("id_dropout"),
             id_dropout: t.id_dropout,
+            position_dropout: t.position_dropout,
+            thinning,
+            inverse_propensity,
+        });
+        if t.reset_embeddings && at.epoch > 0 && at.cursor == 0 {
+            engine.reset_tables(key("embeddings"));
+        }
+        let all_of = |r: u32| offsets[r as usize] as usize..offsets[r as usize + 1] as usize;
+        // Impressions of a request that this epoch reads.
+        let rows_of = |r: u32| match thinning {
+            Some(thinning) => all_of(r).filter(|&i| thinning.reads(&data.impressions, i)).count(),
+            None => all_of(r).len(),
         };
-        let mut done: usize = order[..at.cursor]
-            .iter()
-            .map(|&r| (offsets[r as usize + 1] - offsets[r as usize]) as usize)
-            .sum();
+        let mut done: usize = order[..at.cursor].iter().map(|&r| all_of(r).len()).sum();
         while at.cursor < order.len() {
             let (mut end, mut rows) = (at.cursor, 0);
             while end < order.len() && rows < t.batch_size {
-                let r = order[end] as usize;
-                rows += (offsets[r + 1] - offsets[r]) as usize;
+                rows += rows_of(order[end]);
+                done += all_of(order[end]).len();
                 end += 1;
             }
             let chosen = &order[at.cursor..end];
             micros.clear();
-            cut(offsets, chosen, MICRO, |range| micros.push(range));
+            cut(rows_of, chosen, MICRO, |range| micros.push(range));
             batch.resize(engine.model(), micros.len());
             engine.team().for_each(batch.micros_mut(), |_, index, micro| {
                 feed.fill(&source, &chosen[micros[index].clone()], mode, micro);
@@ -269,13 +308,12 @@ pub fn train(
             })?;
             at.cursor = end;
             at.impressions += rows as u64;
-            done += rows;
             for (task, sum) in balancer.losses().iter().enumerate() {
                 at.loss_sums[task] += sum.sum;
                 at.loss_weights[task] += sum.weight;
                 losses[task] = at.loss_sums[task]
                     / at.loss_weights[task].max(1e-300)
-                    / constants[task].objective_loss;
+                    / constants[task].training_loss;
             }
             observer.step(&Progress {
                 epoch: at.epoch + 1,
@@ -472,7 +510,7 @@ fn end_round(
         .iter()
         .zip(&at.loss_weights)
         .zip(constants)
-        .map(|((sum, weight), c)| if *weight > 0.0 { sum / weight / c.objective_loss } else { 0.0 })
+        .map(|((sum, weight), c)| if *weight > 0.0 { sum / weight / c.training_loss } else { 0.0 })
         .collect();
     let mut experts = None;
     let valid = if data.split.valid.is_empty() {

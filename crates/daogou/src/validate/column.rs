@@ -15,6 +15,8 @@ pub(super) enum Check {
     /// Not empty.
     Id,
     Time,
+    /// A time, or empty.
+    TimeOrEmpty,
     /// 0 or 1.
     Label,
     /// A finite number; empty only if allowed, and not negative if so.
@@ -117,7 +119,8 @@ impl Column {
         Ok(match self.check {
             Check::Any => f64::NAN,
             Check::Id => rows.id(i).map(|_| f64::NAN)?,
-            Check::Time => rows.time(i)? as f64,
+            Check::TimeOrEmpty if rows.text(i).is_empty() => f64::NAN,
+            Check::Time | Check::TimeOrEmpty => rows.time(i)? as f64,
             Check::Label => rows.label(i)? as f64,
             Check::Number { empty, negative } => match rows.optional(i)? {
                 None if empty => f64::NAN,

@@ -237,6 +237,7 @@ impl Tables {
             ("request", &columns.request, Side::Context, Check::Id),
             ("position", &columns.position, Side::Context, Check::Position),
             ("propensity", &columns.propensity, Side::Context, Check::Probability),
+            ("purchase_time", &columns.purchase_time, Side::Context, Check::TimeOrEmpty),
             ("event", &columns.event, Side::Context, Check::Id),
             ("category", &columns.category, Side::Item, Check::Any),
             ("price", &columns.price, Side::Item, price),
