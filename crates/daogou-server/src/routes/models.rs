@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use daogou::artifact::{EVALUATION, TRADE_OFFS};
 use daogou::run::TrainedRun;
 use daogou::train::{GateUse, Round};
 use serde::Serialize;

@@ -203,6 +203,7 @@ mod tests {
             valid: Vec::new(),
             valid_loss: None,
             best: false,
+            experts: None,
             balance: None,
         };
         assert_eq!(balanced(&config, &[round.clone()]), None);

@@ -142,7 +142,9 @@ impl ExpertUse {
         }
         let none = Tally::new(model, gates, &experts);
         let mut jobs: Vec<(Range<usize>, Tally)> = Vec::new();
-        cut(&source.requests.offsets, requests, MICRO, |part| jobs.push((part, none.clone())));
+        let offsets = &source.requests.offsets;
+        let rows_of = |r: u32| (offsets[r as usize + 1] - offsets[r as usize]) as usize;
+        cut(rows_of, requests, MICRO, |part| jobs.push((part, none.clone())));
         let memory = || Mutex::new((Micro::new(model), Workspace::new(model)));
         let members: Vec<_> = (0..team.size()).map(|_| memory()).collect();
         team.for_each(&mut jobs, |member, _, (part, tally)| {
