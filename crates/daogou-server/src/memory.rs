@@ -15,7 +15,10 @@ use crate::models::Model;
 use crate::problem::Answer;
 use crate::store::{Event, Kind, Store};
 
-/// Something a person did.
+/// Events before a new one that are looked at for the same texts.
+const NEAR: usize = 16;
+
+/// Something a person did. 64 bytes, and what its texts take that no neighbour has as well.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Remembered {
     /// Hash of the event's id: an event counts once.
@@ -46,11 +49,22 @@ pub(crate) struct Person {
 
 impl Person {
     /// Adds an event unless it is there; the oldest leave beyond `most`.
-    fn add(&mut self, event: Remembered, most: usize) {
+    fn add(&mut self, mut event: Remembered, most: usize) {
         let end = self.events.partition_point(|other| other.time <= event.time);
         let same = |other: &Remembered| other.id == event.id;
         if self.events.iter().any(same) {
             return;
+        }
+        // Events come list by list: what their neighbours say as well is kept once.
+        for near in self.events.range(end.saturating_sub(NEAR)..end) {
+            for (own, its) in [(&mut event.kind, &near.kind), (&mut event.item, &near.item)] {
+                if own == its {
+                    *own = Arc::clone(its);
+                }
+            }
+            if event.request == near.request {
+                event.request.clone_from(&near.request);
+            }
         }
         self.events.insert(end, event);
         while self.events.len() > most {

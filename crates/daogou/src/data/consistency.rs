@@ -169,7 +169,7 @@ fn catalogue(stored: &Stored) -> Result<(), String> {
     let known = |&category: &u16| {
         category == u16::MAX || usize::from(category) < catalogue.categories.len()
     };
-    let fits = catalogue.category.len() == rows
+    let fits = [0, rows].contains(&catalogue.category.len())
         && catalogue.category.iter().all(known)
         && [0, rows].contains(&catalogue.price.len())
         && [0, rows].contains(&catalogue.title.len())
