@@ -35,7 +35,8 @@ pub(super) fn points(spec: &Spec) -> Result<(Option<String>, Vec<Point>)> {
     let plain = spec.simulate.as_ref().map(shops).transpose()?;
     let by_fraction = |options: Option<&simulate::Options>| -> Vec<Point> {
         let point = |&fraction: &f64| Point {
-            label: format!("{} % of training", 100.0 * fraction),
+            // Without the last digits that a product of floats has.
+            label: format!("{} % of training", (1e6 * fraction).round() / 1e4),
             folder: format!("fraction-{fraction}"),
             x: Some(fraction),
             fraction,
@@ -66,9 +67,11 @@ pub(super) fn points(spec: &Spec) -> Result<(Option<String>, Vec<Point>)> {
             (Some(dial.clone()), shops.into_iter().map(point).collect())
         }
     };
-    if points.len() == 1 {
-        let only = &mut points[0];
-        (only.label, only.folder, only.x) = ("all".into(), "all".into(), None);
+    if let [only] = &mut points[..] {
+        only.x = None;
+        if only.fraction == 1.0 {
+            (only.label, only.folder) = ("all".into(), "all".into());
+        }
         return Ok((None, points));
     }
     Ok((axis, points))

@@ -416,6 +416,15 @@ mod tests {
     }
 
     #[test]
+    fn a_single_point_is_no_axis() {
+        let only = |top: &str| design(&format!("{HEAD}{top}\n{TWO}")).unwrap();
+        let (all, part) = (only(""), only("fractions = [0.07]"));
+        assert_eq!((all.axis.is_none(), all.points[0].label.as_str()), (true, "all"));
+        assert_eq!((part.axis.is_none(), part.points[0].label.as_str()), (true, "7 % of training"));
+        assert_eq!(part.config(part.runs()[0]).data.split.train_fraction, 0.07);
+    }
+
+    #[test]
     fn what_is_wrong_is_said_before_anything_begins() {
         let with = |top: &str, rest: &str| refusal(&format!("{HEAD}{top}\n{rest}"));
         for (top, parts) in [

@@ -60,7 +60,11 @@ fn facts(results: &Results) -> Vec<String> {
     let n = results.seeds.len();
     let mut all = Vec::new();
     let seeds = results.seeds.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
-    all.push(format!("On {}; {runs} runs, seeds {seeds}.", results.log));
+    let part = match &results.points[..] {
+        [only] if results.axis.is_none() && only.label != "all" => format!(", {}", only.label),
+        _ => String::new(),
+    };
+    all.push(format!("On {}{part}; {runs} runs, seeds {seeds}.", results.log));
     all.push(if results.tested {
         "Early stopping chose by the validation split; the test split was measured once per run, when all runs were \
          trained. `*`: best of its column on validation."
