@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use daogou_nn::rng::hash;
 
+use super::axis::{Point, points};
 use super::spec::{Spec, assignments};
 use crate::schema::{Config, FractionBy, ModelKind, Task};
 use crate::simulate;
@@ -44,20 +45,6 @@ pub(super) enum Source {
     },
     /// Shops of each point's own options.
     Simulated,
-}
-
-/// One place on the axis.
-#[derive(Clone, Debug)]
-pub(super) struct Point {
-    /// For people: `relatedness 0.5`.
-    pub(super) label: String,
-    /// In names of files.
-    pub(super) folder: String,
-    /// Place on the axis; `None` without an axis.
-    pub(super) x: Option<f64>,
-    fraction: f64,
-    /// The shop, of a simulated log.
-    pub(super) options: Option<simulate::Options>,
 }
 
 /// What is compared.
@@ -361,119 +348,6 @@ fn seeds(written: Option<&toml::Value>) -> Result<Vec<u64>> {
     }
 }
 
-/// The axis and the points on it: fractions, or the values of one dial of the simulation.
-fn points(spec: &Spec) -> Result<(Option<String>, Vec<Point>)> {
-    let fractions = spec.fractions.clone().unwrap_or_else(|| vec![1.0]);
-    if fractions.is_empty() {
-        return Err(refused("fractions", "expected at least one, got none"));
-    }
-    for (i, fraction) in fractions.iter().enumerate() {
-        if !(*fraction > 0.0 && *fraction <= 1.0) || fractions[..i].contains(fraction) {
-            return Err(refused(
-                "fractions",
-                format!("expected different shares above 0 and at most 1, got {fraction}"),
-            ));
-        }
-    }
-    let plain = spec.simulate.as_ref().map(|table| shops(table)).transpose()?;
-    let by_fraction = |options: Option<&simulate::Options>| -> Vec<Point> {
-        let point = |&fraction: &f64| Point {
-            label: format!("{} % of training", 100.0 * fraction),
-            folder: format!("fraction-{fraction}"),
-            x: Some(fraction),
-            fraction,
-            options: options.cloned(),
-        };
-        fractions.iter().map(point).collect()
-    };
-    let (axis, mut points) = match plain {
-        None => (Some("share of the training requests".to_string()), by_fraction(None)),
-        Some((None, shops)) => {
-            (Some("share of the training requests".to_string()), by_fraction(Some(&shops[0].1)))
-        }
-        Some((Some(dial), shops)) => {
-            if fractions.len() > 1 {
-                return Err(refused(
-                    format!("simulate.{dial}"),
-                    "is a list, and so is `fractions`: expected one of them",
-                )
-                .with_hint("make two experiments"));
-            }
-            let point = |(value, options): (f64, simulate::Options)| Point {
-                label: format!("{dial} {value}"),
-                folder: format!("{dial}-{value}"),
-                x: Some(value),
-                fraction: fractions[0],
-                options: Some(options),
-            };
-            (Some(dial.clone()), shops.into_iter().map(point).collect())
-        }
-    };
-    if points.len() == 1 {
-        let only = &mut points[0];
-        (only.label, only.folder, only.x) = ("all".into(), "all".into(), None);
-        return Ok((None, points));
-    }
-    Ok((axis, points))
-}
-
-/// Shops of a table of options, and the dial in which they differ, if any.
-fn shops(table: &toml::Table) -> Result<(Option<String>, Vec<(f64, simulate::Options)>)> {
-    let of = |table: toml::Table| -> Result<simulate::Options> {
-        let mut all = toml::Table::try_from(simulate::Options::default()).expect("plain data");
-        all.extend(table);
-        // A whole number is a number.
-        let defaults = toml::Table::try_from(simulate::Options::default()).expect("plain data");
-        for (key, value) in &mut all {
-            if let (Some(true), Some(whole)) =
-                (defaults.get(key).map(toml::Value::is_float), value.as_integer())
-            {
-                *value = toml::Value::Float(whole as f64);
-            }
-        }
-        let options: simulate::Options = all
-            .try_into()
-            .map_err(|e: toml::de::Error| refused("simulate", e.message().to_string()))?;
-        options.check()?;
-        Ok(options)
-    };
-    let lists: Vec<(&String, &Vec<toml::Value>)> =
-        table.iter().filter_map(|(key, value)| Some((key, value.as_array()?))).collect();
-    match lists[..] {
-        [] => Ok((None, vec![(0.0, of(table.clone())?)])),
-        [(dial, values)] => {
-            let number = |value: &toml::Value| {
-                value.as_float().or_else(|| value.as_integer().map(|whole| whole as f64))
-            };
-            let mut shops: Vec<(f64, simulate::Options)> = Vec::new();
-            for value in values {
-                let mut table = table.clone();
-                table.insert(dial.clone(), value.clone());
-                let x = number(value).filter(|x| shops.iter().all(|(other, _)| other != x));
-                let x = x.ok_or_else(|| {
-                    refused(
-                        format!("simulate.{dial}"),
-                        format!("expected different numbers, got {value}"),
-                    )
-                })?;
-                shops.push((x, of(table)?));
-            }
-            if shops.is_empty() {
-                return Err(refused(
-                    format!("simulate.{dial}"),
-                    "expected at least one value, got none",
-                ));
-            }
-            Ok((Some(dial.clone()), shops))
-        }
-        [(first, _), (second, _), ..] => Err(refused(
-            format!("simulate.{second}"),
-            format!("is a list, and so is `{first}`: expected one of them"),
-        )
-        .with_hint("make two experiments")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -539,6 +413,15 @@ mod tests {
         let wanted = [(0.0, "relatedness-0"), (0.5, "relatedness-0.5"), (1.0, "relatedness-1")];
         assert_eq!(places, wanted.map(|(x, folder)| (Some(x), folder)));
         assert_eq!(design.points[1].options.as_ref().unwrap().relatedness, 0.5);
+    }
+
+    #[test]
+    fn a_single_point_is_no_axis() {
+        let only = |top: &str| design(&format!("{HEAD}{top}\n{TWO}")).unwrap();
+        let (all, part) = (only(""), only("fractions = [0.07]"));
+        assert_eq!((all.axis.is_none(), all.points[0].label.as_str()), (true, "all"));
+        assert_eq!((part.axis.is_none(), part.points[0].label.as_str()), (true, "7 % of training"));
+        assert_eq!(part.config(part.runs()[0]).data.split.train_fraction, 0.07);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! What differs between runs of one variant is the seed of the training and, with `world_per_seed`, the simulated log. On
 //! a log that is given, intervals speak of the luck of the training alone.
 
+mod axis;
 mod chart;
 mod design;
 mod measure;

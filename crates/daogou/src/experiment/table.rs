@@ -11,7 +11,10 @@ use crate::metrics::StudentMean;
 const ABREAST: usize = 4;
 
 /// Width of a variant's name in a terminal.
-const NAME: usize = 18;
+const NAME: usize = 16;
+
+/// Width of a column of numbers in a terminal.
+const COLUMN: usize = 16;
 
 /// A number with the digits of its metric; a minus that is as wide as a plus.
 fn number(metric: &Metric, value: f64, signed: bool) -> String {
@@ -57,7 +60,11 @@ fn facts(results: &Results) -> Vec<String> {
     let n = results.seeds.len();
     let mut all = Vec::new();
     let seeds = results.seeds.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
-    all.push(format!("On {}; {runs} runs, seeds {seeds}.", results.log));
+    let part = match &results.points[..] {
+        [only] if results.axis.is_none() && only.label != "all" => format!(", {}", only.label),
+        _ => String::new(),
+    };
+    all.push(format!("On {}{part}; {runs} runs, seeds {seeds}.", results.log));
     all.push(if results.tested {
         "Early stopping chose by the validation split; the test split was measured once per run, when all runs were \
          trained. `*`: best of its column on validation."
@@ -101,34 +108,39 @@ pub fn markdown(results: &Results, costs: &Costs) -> String {
                 if star { format!("{text} *") } else { text }
             });
         };
-        table(&mut out, MetricTable::Quality);
-        let quality: Vec<&Metric> =
-            results.metrics.iter().filter(|m| m.table == MetricTable::Quality).collect();
-        if point.variants.len() > 1 {
+        let others = PointResult {
+            variants: (point.variants.iter())
+                .filter(|variant| variant.name != results.baseline)
+                .cloned()
+                .collect(),
+            ..point.clone()
+        };
+        let differences = |out: &mut String, which: MetricTable| {
+            if others.variants.is_empty() {
+                return;
+            }
+            let metrics: Vec<&Metric> =
+                results.metrics.iter().filter(|metric| metric.table == which).collect();
             let _ = writeln!(
                 out,
                 "\nDifferences to `{}` with the same seed; bold where the interval leaves out 0:",
                 results.baseline
             );
-            let others = PointResult {
-                variants: (point.variants.iter())
-                    .filter(|variant| variant.name != results.baseline)
-                    .cloned()
-                    .collect(),
-                ..point.clone()
-            };
-            rows(&mut out, &quality, &others, |variant, metric| {
+            rows(out, &metrics, &others, |variant, metric| {
                 let difference = variant.shown().differences.get(&metric.key);
                 let text = cell(metric, difference, true, " ± ");
                 let clear = difference.is_some_and(StudentMean::differs_from_zero);
                 if clear { format!("**{text}**") } else { text }
             });
-        }
+        };
+        table(&mut out, MetricTable::Quality);
+        differences(&mut out, MetricTable::Quality);
         let has = |which| results.metrics.iter().any(|metric| metric.table == which);
         if has(MetricTable::Truth) {
             out += "\nBeside the truth, over all labels that could have been drawn; *gap closed* is the share of the way from \
                     chance to the AUC of the true probabilities:\n";
             table(&mut out, MetricTable::Truth);
+            differences(&mut out, MetricTable::Truth);
         }
         if has(MetricTable::Fit) {
             out += "\nHow well calibrated probabilities fit:\n";
@@ -238,11 +250,12 @@ pub fn text(results: &Results, costs: &Costs) -> String {
     out
 }
 
-/// Name of a metric in a column of 15 characters.
+/// Name of a metric that fits into a column.
 fn short(metric: &Metric) -> String {
-    let label = metric.label.replace(", all impressions", ", all").replace("gap closed", "gap");
+    let label = metric.label.replace(" gap closed %, all impressions", " gap % all");
+    let label = label.replace(", all impressions", ", all").replace("gap closed", "gap");
     let arrow = if metric.higher_is_better { '↑' } else { '↓' };
-    let name: String = label.chars().take(12).collect();
+    let name: String = label.chars().take(COLUMN - 3).collect();
     format!("{} {arrow}", name.trim_end())
 }
 
@@ -250,7 +263,7 @@ fn line(out: &mut String, before: &str, name: &str, cells: impl Iterator<Item = 
     let name: String = name.chars().take(NAME).collect();
     let mut row = format!("{before}{name:<NAME$}");
     for cell in cells {
-        let _ = write!(row, "{cell:>15}");
+        let _ = write!(row, "{cell:>COLUMN$}");
     }
     let _ = writeln!(out, "{}", row.trim_end_matches(' '));
 }
@@ -398,7 +411,7 @@ pub(super) mod tests {
             .as_mut()
             .unwrap()
             .means
-            .insert("mix.ce".into(), mean(-10.5, 10.5));
+            .insert("mix.ce".into(), mean(-9.5, 9.5));
         let text = text(&results, &costs);
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
         assert!(text.contains("+0.0050 ±0.0010") && text.contains("CTR AUC ↑"), "{text}");

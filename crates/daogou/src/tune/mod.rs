@@ -30,7 +30,7 @@ use crate::experiment::{
 };
 use crate::metrics::StudentMean;
 use crate::run::TrainedRun;
-use crate::schema::Config;
+use crate::schema::{Config, Task};
 use crate::train::{self, Round};
 use crate::{Error, Result};
 use halving::{Rung, rungs, survivors};
@@ -296,7 +296,7 @@ fn drawn(config: &Config, set: &[String], options: &Options) -> Result<Config> {
         ));
     }
     let objectives =
-        |config: &Config| -> Vec<_> { config.tasks.iter().map(|t| t.objective()).collect() };
+        |config: &Config| -> Vec<_> { config.tasks.iter().map(Task::objective).collect() };
     if options.metric == LOSS && objectives(&own) != objectives(config) {
         return Err(Error::config("space", "losses of different objectives cannot be compared")
             .with_hint("--metric purchase_ctcvr.auc"));
