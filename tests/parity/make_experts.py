@@ -150,7 +150,7 @@ def main():
         with open(os.path.join(HERE, f"{name}_logits.csv"), "w", newline="") as file:
             csv.writer(file).writerows([[f"{z:.9g}" for z in row] for row in logits.tolist()])
         for optimizer, step_of in [
-            ("sgd", lambda p: torch.optim.SGD(p, lr=0.05)),
+            ("sgd", lambda p: torch.optim.SGD(p, lr=0.5)),
             ("adam", lambda p: torch.optim.Adam(p, lr=1e-3)),
         ]:
             trained = kind(n_users, n_items, n_brands)
