@@ -646,7 +646,7 @@ fn a_task_learns_where_it_is_asked() {
         message.contains("task `liked`") && message.contains("sample space is empty"),
         "{message}"
     );
-    for (space, part) in [("liked", "its own label"), ("`click` = 1", "")] {
+    for (space, part) in [("liked", "its own label"), ("clicked", "")] {
         asking.tasks[4].sample_space = Some(space.into());
         let checked = asking.check().map_err(|error| error.to_string());
         assert_eq!(checked.is_err(), !part.is_empty(), "{checked:?}");
