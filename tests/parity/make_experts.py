@@ -143,6 +143,10 @@ def main():
     for name, kind, loss_of in [("mmoe", Mmoe, esmm), ("ple", Ple, click_space)]:
         torch.manual_seed(3)
         made = kind(n_users, n_items, n_brands)
+        with torch.no_grad():
+            # As PyTorch starts them, gates are nearly even and embeddings hardly move.
+            for linear in (module for module in made.modules() if isinstance(module, nn.Linear)):
+                linear.weight.mul_(2.5)
         start = {key: value.clone() for key, value in made.state_dict().items()}
         save_file(start, os.path.join(HERE, f"{name}_initial.safetensors"))
         with torch.no_grad():
@@ -150,7 +154,7 @@ def main():
         with open(os.path.join(HERE, f"{name}_logits.csv"), "w", newline="") as file:
             csv.writer(file).writerows([[f"{z:.9g}" for z in row] for row in logits.tolist()])
         for optimizer, step_of in [
-            ("sgd", lambda p: torch.optim.SGD(p, lr=0.5)),
+            ("sgd", lambda p: torch.optim.SGD(p, lr=0.05)),
             ("adam", lambda p: torch.optim.Adam(p, lr=1e-3)),
         ]:
             trained = kind(n_users, n_items, n_brands)
