@@ -143,6 +143,10 @@ def main():
     for name, kind, loss_of in [("mmoe", Mmoe, esmm), ("ple", Ple, click_space)]:
         torch.manual_seed(3)
         made = kind(n_users, n_items, n_brands)
+        with torch.no_grad():
+            # As PyTorch starts them, gates are nearly even and embeddings hardly move.
+            for linear in (module for module in made.modules() if isinstance(module, nn.Linear)):
+                linear.weight.mul_(2.5)
         start = {key: value.clone() for key, value in made.state_dict().items()}
         save_file(start, os.path.join(HERE, f"{name}_initial.safetensors"))
         with torch.no_grad():

@@ -30,9 +30,10 @@ static RUNS: LazyLock<Runs> = LazyLock::new(|| {
     let options = Options { users: 60, items: 120, requests: 1_500, ..Options::default() };
     simulate::run(&options, &shop, &mut |_| {}).unwrap();
     let directory = home.path().join("runs");
-    for (name, seed) in [("one", 1), ("two", 2)] {
+    for (name, seed, kind) in [("one", 1, "shared_bottom"), ("two", 2, "mmoe")] {
         let mut config = Config::read(&shop.join("daogou.toml")).unwrap();
         config.set("train.epochs=1").unwrap();
+        config.set(&format!("model.kind={kind}")).unwrap();
         config.set(&format!("train.seed={seed}")).unwrap();
         let config = config.with_absolute_paths(&shop).unwrap();
         let data = Dataset::load(&config, &shop).unwrap();
@@ -466,6 +467,12 @@ fn what_was_written_is_there_after_a_restart() {
         let models = server.get("/v1/models");
         assert_eq!(models["serving"], "two", "the newest");
         assert!(models["models"][0]["metrics"]["click"]["auc"].is_number(), "{models}");
+        assert_eq!(server.get("/v1/models/one")["experts"], Value::Null);
+        let gates = server.get("/v1/models/two")["experts"].clone();
+        let click = gates.as_array().unwrap().iter().find(|gate| gate["gate"] == "click").unwrap();
+        let shares: Vec<f64> = serde_json::from_value(click["shares"].clone()).unwrap();
+        assert_eq!((shares.len(), &click["names"][3]), (4, &json!("experts.3")));
+        assert!((shares.iter().sum::<f64>() - 1.0).abs() < 1e-4, "{click}");
         server.send("POST", "/v1/models/one/promote", &json!({}));
         server.send("PUT", "/v1/items/n1", &json!({"attributes": {"title": "kept", "price": 3}}));
         server.send("PUT", "/v1/presets/calm", &json!({"objectives": {"click": 1}}));

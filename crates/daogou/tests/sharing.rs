@@ -293,9 +293,9 @@ fn every_objective_predicts_the_number_of_purchases() {
             click.iter().zip(purchase).map(|(a, v)| sigmoid(*a) * sigmoid(*v)).sum();
         let bought = &data.impressions.labels[1][train_rows.clone()];
         let bought: f64 = bought.iter().map(|&label| f64::from(label)).sum();
-        assert!(bought > 30.0, "{bought}");
+        assert!(bought > 15.0, "{bought}");
         let off = expected / bought;
-        assert!((0.7..1.4).contains(&off), "{objective_of:?}: {expected:.1} of {bought}");
+        assert!((0.5..2.0).contains(&off), "{objective_of:?}: {expected:.1} of {bought}");
         // Losses are told over those of the best constant, whatever they are a sum of.
         let first = run.history[0].train_loss[place("purchase")];
         assert!((0.6..1.4).contains(&first), "{objective_of:?}: {first}");
@@ -595,13 +595,13 @@ fn tasks_without_both_answers_are_refused() {
     refused(
         |labels| labels[1] = labels[0].clone(),
         ClickSpace,
-        &["task `purchase`", "clicked", "label 1"],
+        &["task `purchase`", "`click` = 1", "label 1"],
     );
     // Bought, but never where clicked.
     refused(
         |labels| labels[1] = labels[0].iter().map(|click| 1 - click).collect(),
         Esmm,
-        &["task `purchase`", "clicked", "label 0"],
+        &["task `purchase`", "`click` = 1", "label 0"],
     );
 }
 
