@@ -124,6 +124,20 @@ fn any_number_of_threads_and_a_kill_leave_the_same_weights() {
 }
 
 #[test]
+fn a_run_starts_from_an_older_one_and_says_what_it_took() {
+    let directory = prepared();
+    let d = directory.path();
+    done(d, &["train", "daogou.toml", "--run-dir", "older"]);
+    let newer = ["train", "daogou.toml", "--run-dir", "newer", "--warm-start", "older"];
+    let output = daogou(d, &newer);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("started from") && said.contains("table rows"), "{said}");
+    assert!(fs::read_to_string(d.join("newer/config.toml")).unwrap().contains("warm_start = "));
+    refused(d, &["train", "daogou.toml", "--run-dir", "other", "--warm-start", "none"], &["none"]);
+}
+
+#[test]
 fn defaults_and_schema_are_readable_by_programs() {
     let directory = tempfile::tempdir().unwrap();
     let d = directory.path();
