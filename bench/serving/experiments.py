@@ -3,9 +3,9 @@
     daogou serve run --store shop.db          a store that no crowd has been to
     python experiments.py shop --runs 100 --lists 1000
 
-Each run is an experiment of its own name with three arms, A, A again and B, and a crowd with a seed of its own. B shows
-what people are least likely to click. The verdict is
-that at the end, when the crowd has gone; it holds at any time before as well.
+Each run is an experiment of its own name with three arms, A, A again and B, and a crowd with a seed of its own. B is
+after what people have not seen yet, whether or not they click it. The verdict is that at the end, when the crowd has
+gone; it holds at any time before as well.
 """
 
 import argparse
