@@ -108,7 +108,7 @@ fn the_test_split_can_be_left_alone() {
 fn a_bad_experiment_is_a_sentence() {
     let directory = shop();
     let d = directory.path();
-    let mut say = |from: &str, to: &str, parts: &[&str]| {
+    let say = |from: &str, to: &str, parts: &[&str]| {
         fs::write(d.join("bad.toml"), SPEC.replacen(from, to, 1)).unwrap();
         refused(d, &["experiment", "bad.toml"], parts);
         assert!(!d.join("runs").exists());

@@ -162,10 +162,10 @@ fn the_numbers_are_those_of_training_and_evaluating_by_hand() {
             );
         }
         let test = variant.test.as_ref().unwrap();
-        assert!((test.means["click.auc"].mean - (own(1) + own(2)) / 2.0).abs() < 1e-12);
+        assert!((test.means["click.auc"].mean - f64::midpoint(own(1), own(2))).abs() < 1e-12);
         if variant.name == "together" {
             let differences = [1, 2].map(|seed| own(seed) - aucs[&("apart", seed)]);
-            let mean = (differences[0] + differences[1]) / 2.0;
+            let mean = f64::midpoint(differences[0], differences[1]);
             // Of two values the standard error is half their distance; t with one degree of freedom.
             let margin = 12.706_204_736 * (differences[0] - differences[1]).abs() / 2.0;
             let got = test.differences["click.auc"];
@@ -374,8 +374,9 @@ fn a_search_never_looks_at_the_test_split() {
     let header = "user_id,item_id,request,click\n";
     let row = |i: u32, click: u32| format!("u{},p{},{i},{click}\n", i * 7 % 20, i * 5 % 12);
     let rows = |test: fn(u32) -> u32| -> String {
-        let click =
-            |i: u32| if i < 900 { u32::from((i * 7 % 20 + i * 5 % 12) % 3 == 0) } else { test(i) };
+        let click = |i: u32| {
+            if i < 900 { u32::from((i * 7 % 20 + i * 5 % 12).is_multiple_of(3)) } else { test(i) }
+        };
         header.to_string() + &(0..1000).map(|i| row(i, click(i))).collect::<String>()
     };
     let text = "[data]\nimpressions = ['log.csv']\nsplit = { method = 'row_order', train = 0.8, valid = 0.1, test = 0.1 }\n\
@@ -386,7 +387,7 @@ fn a_search_never_looks_at_the_test_split() {
         [model]\nposition_term = false\nembedding_dim = 4\n[train]\nepochs = 2\n";
     let config = Config::parse(text, Path::new("daogou.toml")).unwrap();
     let space = space(&["train.learning_rate=1e-3..1e-2:log"]);
-    let found: Vec<_> = [(|i| i % 2) as fn(u32) -> u32, |_| 0, |i| u32::from(i % 3 == 0)]
+    let found: Vec<_> = [(|i| i % 2) as fn(u32) -> u32, |_| 0, |i| u32::from(i.is_multiple_of(3))]
         .into_iter()
         .enumerate()
         .map(|(n, test)| {

@@ -93,7 +93,7 @@ impl Watch for Bar {
             }
             Event::Trained { run, seconds, valid, done, total } => {
                 at("training", done, total);
-                let auc = valid.iter().find(|(key, _)| key.ends_with(".auc"));
+                let auc = valid.iter().find(|(key, _)| key.split('.').next_back() == Some("auc"));
                 let shown = auc.and_then(|(key, value)| Some((key, (*value)?)));
                 let shown = shown.map_or_else(String::new, |(key, v)| format!("  {key} {v:.4}"));
                 line(&format!("{done:>4}/{total} {run:<44.44}{seconds:>7.1} s{shown}"));

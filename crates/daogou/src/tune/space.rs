@@ -204,7 +204,7 @@ mod tests {
         let space =
             space(&["a=1e-4..1e-2:log", "b=0.25..0.75", "c=2..4", "d=1..1000:log", "e=x|[1, 2]"]);
         let n = 4_000;
-        let (mut low_half, mut whole, mut small, mut first) = (0, [0; 3], 0, 0);
+        let (mut low_half, mut whole, mut small, mut first) = (0, [0_usize; 3], 0, 0);
         for trial in 0..n {
             let draw = space.draw(7, trial);
             assert_eq!(draw, space.draw(7, trial));
