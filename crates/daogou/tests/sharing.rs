@@ -229,8 +229,9 @@ fn in_stem_a_loss_teaches_its_own_and_the_shared_ones() {
     // What is read is not nothing: another expert changes the answer.
     let mut other = end.parameters.clone();
     let experts = end.network.model.params().iter();
-    let expert =
-        experts.filter(|p| p.name.starts_with("request_task_experts.click")).map(daogou_nn::Param::range);
+    let expert = experts
+        .filter(|p| p.name.starts_with("request_task_experts.click"))
+        .map(daogou_nn::Param::range);
     let ranges: Vec<_> = expert.collect();
     other.edit(|dense, _| ranges.into_iter().for_each(|range| dense[range].fill(0.3)));
     let of = |parameters| logits(&end.network, parameters, &SHOP.1);
