@@ -12,17 +12,10 @@ use super::{Method, Needs, Scope, Seen};
 /// Least eigenvalue, as a share of the largest.
 const LEAST: f64 = 1e-6;
 
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Aligned {
     #[serde(skip)]
     eigen: Eigen,
-}
-
-/// Nothing in it outlasts a step.
-impl PartialEq for Aligned {
-    fn eq(&self, _other: &Self) -> bool {
-        true
-    }
 }
 
 impl Aligned {

@@ -6,20 +6,22 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::simplex::minimise;
+use super::simplex::Simplex;
 use super::{Method, Needs, Scope, Seen};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct CaGrad {
     c: f64,
-    /// Memory: ⟨g_k, g_0⟩, and slopes.
+    /// Memory: ⟨g_k, g_0⟩.
+    #[serde(skip)]
     along_mean: Vec<f64>,
-    slope: Vec<f64>,
+    #[serde(skip)]
+    simplex: Simplex,
 }
 
 impl CaGrad {
     pub(super) fn new(c: f64) -> Self {
-        Self { c, along_mean: Vec::new(), slope: Vec::new() }
+        Self { c, along_mean: Vec::new(), simplex: Simplex::default() }
     }
 }
 
@@ -38,9 +40,8 @@ impl Method for CaGrad {
         weights.fill(even);
         self.along_mean.clear();
         self.along_mean.extend((0..n).map(|k| gram.along(k, weights)));
-        self.slope.resize(n, 0.0);
         let radius = self.c * gram.square(weights).sqrt();
-        minimise(gram, &self.along_mean, radius, weights, &mut self.slope);
+        self.simplex.minimise(gram, &self.along_mean, radius, weights);
         let square = gram.square(weights);
         // Where all gradients cancel out there is no direction to lean to.
         let lean = if square > 1e-24 * gram.largest() { radius / square.sqrt() } else { 0.0 };

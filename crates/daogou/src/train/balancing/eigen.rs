@@ -13,6 +13,13 @@ pub(super) struct Eigen {
 /// Sweeps at most; 6 to 10 are the rule.
 const SWEEPS: usize = 60;
 
+/// Nothing in it outlasts a solution.
+impl PartialEq for Eigen {
+    fn eq(&self, _other: &Self) -> bool {
+        true
+    }
+}
+
 impl Eigen {
     /// Decomposes `matrix`, `[n, n]`.
     pub(super) fn run(&mut self, n: usize, at: impl Fn(usize, usize) -> f64) {

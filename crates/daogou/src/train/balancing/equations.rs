@@ -10,6 +10,13 @@ pub(super) struct Equations {
     unknowns: Vec<usize>,
 }
 
+/// Nothing in it outlasts a solution.
+impl PartialEq for Equations {
+    fn eq(&self, _other: &Self) -> bool {
+        true
+    }
+}
+
 impl Equations {
     /// Starts a system of `n` equations.
     pub(super) fn start(&mut self, n: usize) {

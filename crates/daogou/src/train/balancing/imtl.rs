@@ -8,17 +8,10 @@ use super::equations::Equations;
 use super::{Method, Needs, Scope, Seen};
 use serde::{Deserialize, Serialize};
 
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Imtl {
     #[serde(skip)]
     equations: Equations,
-}
-
-/// Nothing in it outlasts a step.
-impl PartialEq for Imtl {
-    fn eq(&self, _other: &Self) -> bool {
-        true
-    }
 }
 
 impl Method for Imtl {

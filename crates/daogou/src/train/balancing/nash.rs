@@ -15,21 +15,16 @@ const STEPS: usize = 200;
 
 const RIDGE: f64 = 1e-10;
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Nash {
     update_every: u64,
     /// The last solution, of all tasks.
     weights: Vec<f64>,
     #[serde(skip)]
     equations: Equations,
+    /// Memory for a step of Newton's.
     #[serde(skip)]
     newton: Vec<f64>,
-}
-
-impl PartialEq for Nash {
-    fn eq(&self, other: &Self) -> bool {
-        (self.update_every, &self.weights) == (other.update_every, &other.weights)
-    }
 }
 
 impl Nash {
