@@ -9,7 +9,7 @@ use crate::data::{FeatureSpace, Field, FieldKind};
 use crate::schema::{Config, HistoryPooling, ModelKind, Side};
 
 /// Standard deviation of initial embeddings.
-const EMBEDDING_SD: f64 = 0.01;
+pub(super) const EMBEDDING_SD: f64 = 0.01;
 
 fn per_request(side: Side) -> bool {
     matches!(side, Side::User | Side::Context)

@@ -10,7 +10,7 @@ mod self_attention;
 #[cfg(test)]
 mod tests;
 
-use daogou_nn::{Activation, Graph, NodeId};
+use daogou_nn::{Activation, Graph, Init, NodeId};
 
 use super::heads::Level;
 use super::inputs::{Fields, Inputs, Kind};
@@ -32,8 +32,14 @@ pub(super) fn part(
 }
 
 /// Every field once per impression, all of `embedding_dim` columns. Numbers, pooled histories and embeddings of another
-/// width are brought there by a linear layer `field_{index}`.
-fn of_one_width(g: &mut Graph, inputs: &Inputs, fields: &Fields, config: &Config) -> Vec<NodeId> {
+/// width are brought there by a linear layer `field_{index}`; `numbers`: other first weights for those of numbers.
+fn of_one_width(
+    g: &mut Graph,
+    inputs: &Inputs,
+    fields: &Fields,
+    config: &Config,
+    numbers: Option<Init>,
+) -> Vec<NodeId> {
     let dim = config.model.embedding_dim;
     let mut rows = Vec::new();
     for (index, field) in fields.nodes.iter().enumerate() {
@@ -41,6 +47,9 @@ fn of_one_width(g: &mut Graph, inputs: &Inputs, fields: &Fields, config: &Config
         if field.kind == Kind::Number || g.cols(node) != dim {
             let name = format!("{}field_{index}", fields.scope);
             node = g.linear(&name, node, dim, Activation::None);
+            if let (Some(first), Kind::Number) = (numbers, field.kind) {
+                g.start(&format!("{name}.weight"), first);
+            }
         }
         if field.level == Level::Request {
             node = g.gather(node, inputs.request_of_impression);

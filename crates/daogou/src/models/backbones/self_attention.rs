@@ -13,7 +13,7 @@ use crate::schema::Config;
 /// One layer of multi-head self-attention among all fields, with a linear residual and ReLU.
 pub(super) fn attend(g: &mut Graph, inputs: &Inputs, fields: &Fields, config: &Config) -> NodeId {
     let (dim, scope) = (config.model.embedding_dim, &fields.scope);
-    let rows = of_one_width(g, inputs, fields, config);
+    let rows = of_one_width(g, inputs, fields, config, None);
     let count = rows.len();
     let joined = g.concat(&rows);
     let rows = g.fields(joined, count);
