@@ -289,18 +289,29 @@ pub(crate) fn reading(config: &Config) -> String {
     config.to_toml()
 }
 
+/// Keys of a task that say how it is learned. Any other is part of what it asks.
+const LEARNING: [&str; 9] = [
+    "weight",
+    "objective",
+    "exposure_offset",
+    "order_weight",
+    "cvr_weight",
+    "ctcvr_weight",
+    "propensity_clip",
+    "self_normalise",
+    "delayed_feedback",
+];
+
 /// Whether two configurations ask the same questions of the same rows, so that their metrics may be compared. How tasks
 /// are weighed and learned may differ.
 pub(crate) fn same_questions(a: &Config, b: &Config) -> bool {
-    let questions = |config: &Config| -> Vec<Task> {
-        let plain = |task: &Task| Task {
-            weight: None,
-            objective: None,
-            exposure_offset: None,
-            ..task.clone()
-        };
-        config.tasks.iter().map(plain).collect()
+    let question = |task: &Task| {
+        let mut table = toml::Table::try_from(task).expect("a task is plain data");
+        table.retain(|key, _| !LEARNING.contains(&key));
+        table
     };
+    let questions =
+        |config: &Config| -> Vec<toml::Table> { config.tasks.iter().map(question).collect() };
     let rows = |config: &Config| {
         let data = &config.data;
         let files = [&data.impressions, &data.events, &data.test].map(Clone::clone);
