@@ -28,7 +28,7 @@ use super::trunk::{activation, trunks};
 use super::two_level::{about, impressions, nothing_known, rows_of, tower};
 use crate::Result;
 use crate::data::FeatureSpace;
-use crate::schema::Config;
+use crate::schema::{Config, TaskKind};
 
 /// The inputs of some tasks at one level, and the shared one.
 struct Streams {
@@ -125,6 +125,14 @@ fn mixed(
         .collect();
     let shared_from = streams.own.len() * model.task_experts;
 
+    // A task of the impression level has a gate at both levels.
+    let label = |reader: &str, at_both: bool| {
+        if at_both && rows == Rows::Request {
+            format!("{reader}, request level")
+        } else {
+            reader.to_string()
+        }
+    };
     let mut through = |g: &mut Graph, gate: Gate| {
         let hidden = g.mlp(&gate.name, gate.x, &model.gate_units, activation(config));
         let last = format!("{}.{}", gate.name, 2 * model.gate_units.len());
@@ -141,7 +149,7 @@ fn mixed(
             if learns { experts[j].clone() } else { read_only[j].clone() }
         });
         let gate = Gate {
-            reader: reader.clone(),
+            reader: label(reader, config.tasks[*task].kind == TaskKind::Binary),
             name: format!("{prefix}gates.{reader}"),
             x: g.add(*x, streams.shared),
             experts: of_gate.collect(),
@@ -150,7 +158,7 @@ fn mixed(
     }
     let shared = and_shared.then(|| {
         let gate = Gate {
-            reader: "shared".into(),
+            reader: label("shared", true),
             name: format!("{prefix}shared_gate"),
             x: streams.shared,
             experts: experts.clone(),
