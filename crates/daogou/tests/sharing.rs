@@ -402,6 +402,12 @@ fn the_use_of_experts_is_measured_on_validation() {
         assert!(gate.entropy > 0.0 && gate.entropy <= most + 1e-6, "{gate:?}");
     }
     assert!(used.experts.iter().all(|expert| (0.0..=1.0).contains(&expert.dead)));
+    let stem = network(&config(ModelKind::Stem), &SHOP.1);
+    let mut gates: Vec<&str> = stem.gates.iter().map(|gate| gate.gate.as_str()).collect();
+    assert!(gates.contains(&"click") && gates.contains(&"click, request level"), "{gates:?}");
+    gates.sort_unstable();
+    gates.dedup();
+    assert_eq!(gates.len(), stem.gates.len(), "each gate has a name of its own");
     let network = |kind| trained(&Config { train: ple.train.clone(), ..config(kind) }, &SHOP.1, 1);
     assert!(network(ModelKind::SharedBottom).history[0].experts.is_none());
 

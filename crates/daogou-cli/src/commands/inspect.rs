@@ -76,17 +76,17 @@ impl Inspect {
         if let Some(used) = experts {
             let _ = writeln!(
                 out,
-                "\n{:<30}{:>8}  share of each expert",
+                "\n{:<42}{:>8}  share of each expert",
                 "gates, on validation", "entropy"
             );
             for gate in &used.gates {
                 let shares: Vec<String> = gate.shares.iter().map(|s| format!("{s:.3}")).collect();
                 let _ =
-                    writeln!(out, "  {:<28}{:>8.3}  {}", gate.gate, gate.entropy, shares.join(" "));
+                    writeln!(out, "  {:<40}{:>8.3}  {}", gate.gate, gate.entropy, shares.join(" "));
             }
-            let _ = writeln!(out, "\n{:<30}{:>8}", "experts", "dead");
+            let _ = writeln!(out, "\n{:<42}{:>8}", "experts", "dead");
             for expert in &used.experts {
-                let _ = writeln!(out, "  {:<28}{:>6.0} %", expert.expert, 100.0 * expert.dead);
+                let _ = writeln!(out, "  {:<40}{:>6.0} %", expert.expert, 100.0 * expert.dead);
             }
             for warning in used.warnings(&run.config.model) {
                 let _ = writeln!(out, "  warning: {warning}");

@@ -32,8 +32,8 @@ use crate::schema::Config;
 
 /// The inputs of some tasks at one level, and the shared one.
 struct Streams {
-    /// Number of the task, and what its own experts read.
-    own: Vec<(usize, NodeId)>,
+    /// Number of the task, what people call its gate, and what its own experts read.
+    own: Vec<(usize, String, NodeId)>,
     shared: NodeId,
 }
 
@@ -66,7 +66,13 @@ pub(super) fn build(
     let mut bases: Vec<Option<NodeId>> = vec![None; config.tasks.len()];
     let mut shared = None;
     if let Some(x) = shared_request {
-        let own = tasks.clone().map(|task| (task, own_request[task].expect("the same fields")));
+        let own = tasks.clone().map(|task| {
+            let name = &config.tasks[task].name;
+            // It has another gate at the impression level.
+            let twice = rows(task) == Rows::Impression;
+            let gate = if twice { format!("{name}, request level") } else { name.clone() };
+            (task, gate, own_request[task].expect("the same fields"))
+        });
         let streams = Streams { own: own.collect(), shared: x };
         let level = ("request_", Rows::Request, &config.model.request_units[..]);
         let (read, of_all) = mixed(g, config, level, &streams, any_impression, known);
@@ -79,14 +85,15 @@ pub(super) fn build(
         let mut own = Vec::new();
         for task in tasks.clone().filter(|task| rows(*task) == Rows::Impression) {
             let about_request = (own_request[task], bases[task]);
-            own.push((task, impressions(g, inputs, config, &of_tasks[task], about_request)));
+            let x = impressions(g, inputs, config, &of_tasks[task], about_request);
+            own.push((task, config.tasks[task].name.clone(), x));
         }
         let about_request = (shared_request, shared);
         let shared = impressions(g, inputs, config, &of_all, about_request);
         let level = ("", Rows::Impression, &config.model.shared_units[..]);
-        let (read, _) =
-            mixed(g, config, level, &Streams { own: own.clone(), shared }, false, known);
-        own.iter().zip(read).for_each(|((task, _), read)| bases[*task] = Some(read));
+        let streams = Streams { own, shared };
+        let (read, _) = mixed(g, config, level, &streams, false, known);
+        streams.own.iter().zip(read).for_each(|((task, ..), read)| bases[*task] = Some(read));
     }
     let sizes = heads::sizes(config, shape)?;
     let heads = tasks.zip(bases).map(|(task, base)| {
@@ -107,11 +114,11 @@ fn mixed(
 ) -> (Vec<NodeId>, Option<NodeId>) {
     if units.is_empty() {
         // A level without hidden layers has no experts.
-        return (streams.own.iter().map(|(_, x)| *x).collect(), Some(streams.shared));
+        return (streams.own.iter().map(|(.., x)| *x).collect(), Some(streams.shared));
     }
     let model = &config.model;
     let mut named: Vec<(String, NodeId)> = Vec::new();
-    for (task, x) in &streams.own {
+    for (task, _, x) in &streams.own {
         let name = &config.tasks[*task].name;
         let of_task = |j| (format!("{prefix}task_experts.{name}.{j}"), *x);
         named.extend((0..model.task_experts).map(of_task));
@@ -134,7 +141,7 @@ fn mixed(
         mixture(g, &gate, (weights, rows), known)
     };
     let mut read = Vec::new();
-    for (k, (task, x)) in streams.own.iter().enumerate() {
+    for (k, (task, gate, x)) in streams.own.iter().enumerate() {
         let reader = &config.tasks[*task].name;
         let own = k * model.task_experts..(k + 1) * model.task_experts;
         let of_gate = (0..experts.len()).map(|j| {
@@ -142,7 +149,7 @@ fn mixed(
             if learns { experts[j].clone() } else { read_only[j].clone() }
         });
         let gate = Gate {
-            reader: reader.clone(),
+            reader: gate.clone(),
             name: format!("{prefix}gates.{reader}"),
             x: g.add(*x, streams.shared),
             experts: of_gate.collect(),
