@@ -135,17 +135,6 @@ impl Watch {
         }
     }
 
-    /// How tasks were balanced, below their losses.
-    fn balance(&self, balance: &Balance) {
-        for (name, factor) in self.names.iter().zip(&balance.factors) {
-            self.line(&format!("{:>13} {name:<16}{factor:>9.4} mean factor of its loss", ""));
-        }
-        if let Some((a, b, cosine)) = balance.sharpest_conflict() {
-            let (a, b) = (&self.names[a], &self.names[b]);
-            self.line(&format!("{:>13} {a} and {b}: mean cosine of gradients {cosine:.3}", ""));
-        }
-    }
-
     fn line(&self, text: &str) {
         if self.bar.is_hidden() { note(text) } else { self.bar.println(text) }
     }
@@ -176,8 +165,14 @@ impl Observer for Watch {
             self.header = true;
             self.line("losses over the constant predictor's (below 1 is better than guessing)");
             self.line(&format!(
-                "{:>5} {:>7} {:<16}{:>9}{:>9}{:>9}",
-                "epoch", "step", "task", "train", "valid", "AUC"
+                "{:>5} {:>7} {:<16}{:>9}{:>9}{:>9}{}",
+                "epoch",
+                "step",
+                "task",
+                "train",
+                "valid",
+                "AUC",
+                if round.balance.is_some() { "   factor" } else { "" }
             ));
         }
         let show = |value: Option<f64>| value.map_or_else(|| "–".into(), |v| format!("{v:.4}"));
@@ -188,9 +183,14 @@ impl Observer for Watch {
                 (String::new(), String::new())
             };
             let valid = round.valid.get(i);
+            // What balancing multiplied the task's loss by.
+            let factor = round
+                .balance
+                .as_ref()
+                .map_or_else(String::new, |balance| format!("{:>9.4}", balance.factors[i]));
             let star = if i == 0 && round.best { "  best so far" } else { "" };
             self.line(&format!(
-                "{epoch:>5} {step:>7} {name:<16}{:>9.4}{:>9}{:>9}{star}",
+                "{epoch:>5} {step:>7} {name:<16}{:>9.4}{:>9}{:>9}{factor}{star}",
                 round.train_loss[i],
                 show(valid.and_then(|v| v.loss)),
                 show(valid.and_then(|v| v.auc)),
@@ -198,8 +198,10 @@ impl Observer for Watch {
         }
         let warnings = round.experts.iter().flat_map(|used| used.warnings(&self.model));
         warnings.for_each(|text| self.line(&format!("warning: {text}")));
-        if let Some(balance) = &round.balance {
-            self.balance(balance);
+        let conflict = round.balance.as_ref().and_then(Balance::sharpest_conflict);
+        if let Some((a, b, cosine)) = conflict {
+            let (a, b) = (&self.names[a], &self.names[b]);
+            self.line(&format!("{:>13} {a} and {b}: mean cosine of gradients {cosine:.3}", ""));
         }
     }
 }

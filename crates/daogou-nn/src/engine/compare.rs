@@ -3,7 +3,7 @@
 //! A step that weighs gradients by each other goes twice through the batch, because the weights are known when all of it has
 //! been seen, and keeping every activation until then would cost memory in proportion to the batch. The first time,
 //! [`Engine::compare`] takes each loss back to the representation and no further; the second time,
-//! [`Engine::step_by`] with [`Weighing::Shared`] takes all of them together, weighed, through trunk and tables. Random
+//! [`Engine::step_by`] with [`super::Weighing::Shared`] takes all of them together, weighed, through trunk and tables. Random
 //! numbers are a function of step and micro-batch, so both times see the same network.
 //!
 //! With K losses: a forward pass, K backward passes through the heads and what lies between parts of the representation

@@ -227,12 +227,12 @@ fn losses_are_compared_where_they_meet() {
                 }
             }
             // Losses are the same by every way.
-            let compared: Vec<f64> = engine.losses().iter().map(|loss| loss.mean()).collect();
+            let compared: Vec<f64> = engine.losses().iter().map(crate::LossSum::mean).collect();
             let measured: Vec<f64> =
-                engine.measure(&mut batch, 1).unwrap().iter().map(|loss| loss.mean()).collect();
+                engine.measure(&mut batch, 1).unwrap().iter().map(crate::LossSum::mean).collect();
             assert_eq!(compared, measured);
             engine.gradients(&mut batch);
-            let learned: Vec<f64> = engine.losses().iter().map(|loss| loss.mean()).collect();
+            let learned: Vec<f64> = engine.losses().iter().map(crate::LossSum::mean).collect();
             assert_eq!(compared, learned);
         }
     }

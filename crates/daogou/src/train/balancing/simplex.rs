@@ -28,10 +28,10 @@ impl Simplex {
     /// Weights that minimise f(w) = b·w + s·‖Σ w_k g_k‖, into `w`.
     ///
     /// Each step has two halves. The first moves weight from the task where it costs most to the one where it costs least,
-    /// as far as is best (as in Platt 1998; it has a closed form), and alone would get there, but slowly where gradients are
-    /// almost dependent. The second goes, among the tasks that weigh something, to the minimum of b·w + s·(‖Σ w_k g_k‖² / ν
-    /// + ν) / 2, which is nowhere below f and touches it at the present length ν; a task that would weigh less than nothing
-    /// leaves. Ends where no task is dearer than another.
+    /// as far as is best (as in Platt 1998; it has a closed form). Alone it would get there, but slowly where gradients are
+    /// almost dependent. The second goes, among the tasks that weigh something, to the minimum of
+    /// `b·w + s·(‖Σ w_k g_k‖² / ν + ν) / 2`, which is nowhere below f and touches it at the present length ν; a task that
+    /// would weigh less than nothing leaves. Ends where no task is dearer than another.
     pub(super) fn minimise(&mut self, gram: Gram<'_>, b: &[f64], s: f64, w: &mut [f64]) {
         let n = gram.len();
         w.fill(1.0 / n as f64);
