@@ -103,11 +103,11 @@ impl Bench {
     pub(super) fn run(self) -> anyhow::Result<Outcome> {
         let text = match self.what {
             What::Train(asked) => {
-                let mut options = TrainOptions::default();
-                options.preset = match asked.preset {
+                let preset = match asked.preset {
                     Preset::SharedMlp => bench::Preset::SharedMlp,
                     Preset::Mmoe => bench::Preset::Mmoe,
                 };
+                let mut options = TrainOptions { preset, ..TrainOptions::default() };
                 options.sizes.users = asked.users.unwrap_or(options.sizes.users).max(1);
                 options.sizes.items = asked.items.unwrap_or(options.sizes.items).max(1);
                 options.batch = asked.batch.unwrap_or(options.batch);
