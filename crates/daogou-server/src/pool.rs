@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 use daogou::guide::Guide;
 use daogou_nn::Team;
 use self_cell::self_cell;
-use thread_priority::{ThreadPriority, ThreadPriorityValue, set_current_thread_priority};
 use tokio::sync::oneshot;
 
 use crate::models::Counter;
@@ -133,15 +132,7 @@ fn lost() -> Problem {
     )
 }
 
-/// Where threads that score stand between the lowest (0) and the highest priority (99): a little below those that talk to
-/// the network, so that under overload a refusal does not wait for lists that others get.
-const PRIORITY: u8 = 40;
-
 fn work(jobs: &Mutex<Receiver<Job>>, waiting: &AtomicUsize) {
-    let lower = ThreadPriorityValue::try_from(PRIORITY).expect("between 0 and 99");
-    if let Err(error) = set_current_thread_priority(ThreadPriority::Crossplatform(lower)) {
-        tracing::warn!(?error, "a thread scores at the priority of the others");
-    }
     let mut team = Team::new(1);
     let mut desks: Vec<Desk> = Vec::new();
     loop {

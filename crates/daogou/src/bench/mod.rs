@@ -78,6 +78,7 @@ fn mmoe(sizes: &Sizes) -> Model {
     for (task, gate) in TASKS.into_iter().zip(gates) {
         let gate = g.softmax(gate);
         let mixed = g.mixture(gate, &experts);
+        g.represent(mixed);
         let tower = g.mlp(&format!("{task}_tower"), mixed, &[64], Activation::Relu);
         let logit = g.linear(&format!("{task}_head"), tower, 1, Activation::None);
         let label = g.input(rows, 1);
