@@ -73,6 +73,20 @@ impl Pool {
         self.waiting.load(Ordering::Relaxed)
     }
 
+    /// That there is room in line. Asked before anything is read for a request, so that a refusal costs next to nothing.
+    ///
+    /// # Errors
+    ///
+    /// 429 where the line is full.
+    pub(crate) fn room(&self) -> Answer<()> {
+        if self.waiting() < self.capacity { Ok(()) } else { Err(self.full()) }
+    }
+
+    fn full(&self) -> Problem {
+        Problem::busy(format!("expected fewer than {} requests in line, got more", self.capacity))
+            .hint("send it again a little later, and spread requests over more servers")
+    }
+
     /// Has `work` done with a guide of this counter; it is told how long it waited in line.
     ///
     /// # Errors
@@ -112,11 +126,7 @@ impl Pool {
         if let Err(error) = self.line.try_send(job) {
             self.waiting.fetch_sub(1, Ordering::Relaxed);
             return Err(match error {
-                TrySendError::Full(_) => Problem::busy(format!(
-                    "expected fewer than {} requests in line, got more",
-                    self.capacity
-                ))
-                .hint("send it again a little later, and spread requests over more servers"),
+                TrySendError::Full(_) => self.full(),
                 TrySendError::Disconnected(_) => Problem::unavailable("the server is going down"),
             });
         }

@@ -241,6 +241,7 @@ impl App {
         body: RecommendBody,
     ) -> Answer<(RecommendAnswer, Origin)> {
         let started = Instant::now();
+        self.pool.room()?;
         at_most("k", body.k.unwrap_or(0), self.config.k)?;
         at_most("exclude", body.exclude.len(), self.config.candidates)?;
         let candidates = body.candidates.as_ref().map_or(0, Vec::len);
@@ -431,6 +432,7 @@ impl App {
     /// Candidates in order.
     pub(crate) async fn rank(self: &Arc<Self>, body: RankBody) -> Answer<RankAnswer> {
         let started = Instant::now();
+        self.pool.room()?;
         at_most("candidates", body.candidates.len(), self.config.candidates)?;
         at_most("context", body.context.len(), 1_000)?;
         not_both(body.preset.as_ref(), body.objectives.as_ref())?;
