@@ -4,24 +4,9 @@ function that the framework runs on a thread, items in order with a score.
     NETWORK=network.onnx uvicorn usual:app --port 8791 --workers 2 --no-access-log
 """
 
-import os
-
-import numpy as np
-import onnxruntime
 from fastapi import FastAPI, HTTPException
 from pydantic import BaseModel
-
-USERS, ITEMS, BRANDS = 100_000, 10_000, 100
-options = onnxruntime.SessionOptions()
-options.intra_op_num_threads = int(os.environ.get("THREADS", "1"))
-options.inter_op_num_threads = 1
-session = onnxruntime.InferenceSession(
-    os.environ.get("NETWORK", "network.onnx"), options, providers=["CPUExecutionProvider"]
-)
-random = np.random.default_rng(1)
-brands = random.integers(0, BRANDS, ITEMS)
-prices = random.random(ITEMS, dtype=np.float32)
-item_rows = {f"i{row:05d}": row for row in range(ITEMS)}
+from scoring import score as probabilities
 
 app = FastAPI()
 
@@ -45,15 +30,12 @@ class Answer(BaseModel):
 @app.post("/v1/rank")
 def rank(ask: Ask) -> Answer:
     try:
-        rows = np.array([item_rows[item] for item in ask.candidates])
-    except KeyError as problem:
-        raise HTTPException(422, f"expected known candidates, got {problem}") from problem
-    n = len(rows)
-    user = np.full(n, int(ask.user[1:]) % USERS)
-    c, v = session.run(["c", "v"], {"u": user, "i": rows, "b": brands[rows], "p": prices[rows]})
-    c, v = c[:, 0].tolist(), v[:, 0].tolist()
+        click, purchase = probabilities(ask.user, ask.candidates)
+    except (KeyError, ValueError) as problem:
+        raise HTTPException(422, f"expected a user and known candidates: {problem!r}") from problem
+    c, v = click.tolist(), purchase.tolist()
     score = [a + 3 * a * b for a, b in zip(c, v)]
-    order = sorted(range(n), key=lambda i: -score[i])
+    order = sorted(range(len(score)), key=lambda i: -score[i])
     ids = ask.candidates
     items = [Item(item_id=ids[i], score=score[i], click=c[i], purchase=v[i]) for i in order]
     return Answer(items=items)

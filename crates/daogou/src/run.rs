@@ -127,18 +127,19 @@ impl TrainedRun {
         let config = run.config().clone();
         let stored = Stored::read(&run)?;
         let network = Network::build(&config, &stored.space, &stored.shape)?;
-        let mut parameters = Parameters::new(&network.model, config.train.seed);
+        // The file says what there is; what the other files say there should be is not believed before.
         let mut weights = run.model()?;
-        let mut dense = Vec::with_capacity(parameters.dense().len());
+        let mut dense = Vec::new();
         for p in network.model.params() {
             let shape = if p.cols == 0 { vec![p.rows] } else { vec![p.rows, p.cols] };
             dense.extend(weights.take(&p.name, &shape)?);
         }
-        let rows = parameters.tables().iter().map(|table| {
-            weights.take(&format!("{}.weight", table.name()), &[table.rows(), table.dim()])
-        });
-        let rows = rows.collect::<Result<Vec<_>>>()?;
+        let tables = network.model.table_specs();
+        let rows = tables
+            .map(|(name, rows, dim)| weights.take(&format!("{name}.weight"), &[rows, dim]))
+            .collect::<Result<Vec<_>>>()?;
         weights.finish()?;
+        let mut parameters = Parameters::new(&network.model, config.train.seed);
         parameters.edit(|to, tables| {
             to.copy_from_slice(&dense);
             for (table, values) in tables.iter_mut().zip(&rows) {

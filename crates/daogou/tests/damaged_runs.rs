@@ -73,7 +73,7 @@ fn change(value: &mut Value, rng: &mut Rng) {
             let number = other.as_f64().unwrap_or(1.0);
             *other = match rng.below(9) {
                 0 => json!(0),
-                1 => json!(number as i64 + 1),
+                1 => json!((number as i64).saturating_add(1)),
                 2 => json!(1_000_000),
                 3 => json!(u32::MAX),
                 4 => json!(-1),
@@ -116,7 +116,7 @@ fn whatever_stands_in_its_files_a_run_opens_or_says_what_is_wrong() {
     let manifest: Value =
         serde_json::from_slice(&fs::read(original.join("manifest.json")).unwrap()).unwrap();
     let names: Vec<String> = manifest["files"].as_object().unwrap().keys().cloned().collect();
-    let rounds: u64 = std::env::var("DAOGOU_DAMAGE_ROUNDS").map_or(40, |n| n.parse().unwrap());
+    let rounds: u64 = std::env::var("DAOGOU_DAMAGE_ROUNDS").map_or(300, |n| n.parse().unwrap());
     let (mut panics, mut told, mut served) = (Vec::new(), 0, 0);
     for name in &names {
         let before = fs::read(original.join(name)).unwrap();

@@ -6,6 +6,7 @@ use super::feed::{NumberSource, RowWeight};
 use super::inputs::Inputs;
 use super::{Shape, prefix, trunk};
 use crate::schema::{Config, DelayedFeedback, PurchaseObjective, Role, Task, TaskKind};
+use crate::train::{binary_index, funnel};
 use crate::{Error, Result};
 
 /// Numbers of same-category items above that are told apart.
@@ -119,7 +120,7 @@ pub(super) fn finish(
     }
     let history_bias = from_history.then(|| format!("{}_history.bias", prefix(task)));
     let level = if domain == inputs.requests { Level::Request } else { Level::Impression };
-    let imputation = (after_click(config, task).is_some()
+    let imputation = (funnel(config, index).is_some()
         && task.objective() == PurchaseObjective::Escm2Dr)
         .then(|| {
             let name = format!("{}_imputation", prefix(task));
@@ -132,18 +133,13 @@ pub(super) fn finish(
     Head { kind: task.kind, level, logits, bias, history_bias, imputation, joint, offsets, domain }
 }
 
-/// The click task, if `task` is a purchase after a click.
-fn after_click(config: &Config, task: &Task) -> Option<usize> {
-    config.task_of(Role::Click).filter(|_| task.role() == Some(Role::Purchase))
-}
-
 /// Turns a head that answers P(click and purchase) into one that answers P(purchase | click), as every reader expects.
 ///
 /// An item that is not looked at is neither clicked nor bought, so what training knows of the click (position, sampling)
 /// holds for both.
 pub(super) fn after_the_click(g: &mut Graph, config: &Config, mut heads: Vec<Head>) -> Vec<Head> {
     for (index, task) in config.tasks.iter().enumerate() {
-        let Some(click) = after_click(config, task) else { continue };
+        let Some(click) = funnel(config, index) else { continue };
         if task.objective() != PurchaseObjective::Aitm {
             continue;
         }
@@ -163,9 +159,6 @@ pub(super) fn losses(
     shape: &Shape,
     heads: &[Head],
 ) {
-    let binary = |task: &Task| {
-        config.tasks.iter().filter(|t| t.kind == TaskKind::Binary).position(|t| t.name == task.name)
-    };
     for (index, (task, head)) in config.tasks.iter().zip(heads).enumerate() {
         let domain = head.domain;
         let through = head.level == Level::Impression;
@@ -178,11 +171,11 @@ pub(super) fn losses(
         };
         match task.kind {
             TaskKind::Binary => {
-                let label = NumberSource::Label(binary(task).expect("a binary task"));
+                let label = NumberSource::Label(binary_index(config, index));
                 let label = inputs.number(g, domain, 1, label, false);
                 let purchase = task.role() == Some(Role::Purchase);
                 let settled = purchase && task.excludes_unsettled();
-                match (after_click(config, task), task.objective()) {
+                match (funnel(config, index), task.objective()) {
                     (Some(click), PurchaseObjective::Esmm) => {
                         let weight =
                             weight(g, inputs, RowWeight { settled, ..RowWeight::default() });
@@ -195,8 +188,7 @@ pub(super) fn losses(
                         g.bce_ordered(&task.name, logits, label, task.order_weight());
                     }
                     (Some(click), PurchaseObjective::Escm2Ips | PurchaseObjective::Escm2Dr) => {
-                        let place = binary(&config.tasks[click]).expect("click is binary");
-                        let clicked = NumberSource::Label(place);
+                        let clicked = NumberSource::Label(binary_index(config, click));
                         let clicked = inputs.number(g, domain, 1, clicked, false);
                         let imputation =
                             head.imputation.as_ref().map(|imputation| imputation.logit);

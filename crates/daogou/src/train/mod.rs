@@ -183,7 +183,7 @@ pub fn train(
     let mut balancer = Balancer::new(
         &config.loss_weighting,
         &loss_weights,
-        constants.iter().map(|c| c.loss),
+        constants.iter().map(|c| c.training_loss),
         t.seed,
     );
     let mut engine = Engine::new(
