@@ -224,6 +224,8 @@ impl<'a> VisitForward<'a> {
                 out.clear();
                 items.frozen.append(network.0, head.logits, memory, out);
             }
+            // Threads that take in and turn away requests wait for a block where cores are few, and not for a time slice.
+            std::thread::yield_now();
         });
         for (h, logits) in logits.iter_mut().enumerate() {
             logits.values.clear();
