@@ -162,7 +162,8 @@ impl<'a> Continuation<'a> {
             roles.into_iter().flatten().for_each(|name| add(name, Cell::OfItem(name.clone())));
         }
         for feature in &config.features {
-            if matches!(feature.kind, FeatureType::History | FeatureType::Past) {
+            use FeatureType::{History, Past, Popularity};
+            if matches!(feature.kind, History | Past | Popularity) {
                 continue;
             }
             let name = feature.column();

@@ -256,7 +256,7 @@ impl<'a> ListMaker<'a> {
     ) -> Result<Self> {
         assert_eq!(frozen.rows(), goods.items.ids.len(), "every item is frozen");
         let mut maker = Self {
-            lookback: Lookback::new(&run.stored.space, goods.items),
+            lookback: Lookback::new(&run.stored.space, goods.items, &run.stored.past),
             forward: VisitForward::new(run, frozen, threads),
             book: RuleBook::default(),
             requests: Requests {

@@ -31,11 +31,15 @@ impl<'p> People<'p> {
         };
         // Without time nothing is known to be earlier than a visit, and without such features nobody asks.
         let asked = !data.requests.time.is_empty() && stored.space.reads_past();
+        let sights = Sights::new(asked.then_some(shown), (&stored.past, stored.last_time));
         Self {
             users: &data.users,
             timelines: &data.timelines,
             seen: std::iter::once(&stored.seen).chain(seen).collect(),
-            sights: Sights::new(asked.then_some(shown), (&stored.past, stored.last_time)),
+            sights: match stored.space.reads_popularity() {
+                true => sights.of_everyone(),
+                false => sights,
+            },
         }
     }
 }
@@ -141,7 +145,7 @@ impl Visitor {
             .map(|(&item, &first)| (1, item, first))
             .chain(since().map(|shown| (1, shown.item, shown.time)));
         let seen = Seen::build(2, sightings);
-        let past = if stored.space.reads_past() {
+        let past = if stored.space.reads_own_past() {
             Past::of_person(
                 row.map(|row| (&stored.past, row)),
                 since().map(|shown| (shown.item, shown.time, shown.engaged)),

@@ -63,7 +63,7 @@ pub(crate) fn encoded(
     let own = if side == Side::User { &config.columns.user } else { &config.columns.item };
     let mut out = Vec::new();
     for (field, encoding) in space.fields.iter().zip(&space.encodings) {
-        if field.side != side || matches!(encoding, Encoding::Timeline | Encoding::Past { .. }) {
+        if field.side != side || *encoding == Encoding::Timeline || encoding.is_past() {
             continue;
         }
         let feature = feature_of(config, field);

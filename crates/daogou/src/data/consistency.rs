@@ -47,7 +47,8 @@ pub(super) fn check(stored: &Stored, tasks: &[Task]) -> Fits {
     if !stored.seen.fits(users, items) {
         return Err(Unfit::Past("expected what every user has seen, of known items".into()));
     }
-    if stored.space.reads_past() && !stored.past.fits(items) {
+    let popularity = !stored.space.reads_popularity() || stored.past.everyone.fits(items);
+    if stored.space.reads_past() && !(stored.past.fits(items) && popularity) {
         return Err(Unfit::Shown(
             "expected tallies of known items, all columns of a length".into(),
         ));
@@ -108,7 +109,7 @@ fn encoded(stored: &Stored, field: &Field, encoding: &Encoding) -> bool {
     match &field.kind {
         FieldKind::Number => match encoding {
             Encoding::Standardised { .. } => true,
-            Encoding::Past { of, .. } => {
+            Encoding::Past { of, .. } | Encoding::Popularity { of, .. } => {
                 field.side == Side::Impression && of.is_none_or(is_item_id)
             }
             _ => false,

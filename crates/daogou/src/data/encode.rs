@@ -7,6 +7,7 @@ use super::columns::Raw;
 use super::dataset::Column;
 use super::load::feature_of;
 use super::past::Measure;
+use super::popularity::Prior;
 use super::space::{Encoding, FeatureSpace, Field, FieldKind, TableShape};
 use crate::schema::{Config, Feature, FeatureType, Side, Transform};
 use crate::{Error, Result};
@@ -84,6 +85,19 @@ pub(super) fn fit<'a>(
                 }
             }
             FeatureType::History => histories.push((space.fields.len(), feature)),
+            FeatureType::Popularity => {
+                let own = [config.columns.item.clone()];
+                for item in feature.of.as_deref().unwrap_or(&own) {
+                    if let Some(named) = feature.of.as_ref().and(Some(item)) {
+                        pasts.push((space.fields.len(), feature, named.clone()));
+                    }
+                    let impressions = feature.prior_impressions.unwrap_or(50.0);
+                    let prior = Prior { rate: 0.5, impressions };
+                    let encoding = Encoding::Popularity { of: None, prior, mean: 0.0, sd: 1.0 };
+                    let name = format!("{}_{item}", feature.name);
+                    add(&mut space, name, FieldKind::Number, encoding);
+                }
+            }
             FeatureType::Past => {
                 // Without `of` the item itself, whether or not its id is an input.
                 let own = [config.columns.item.clone()];
@@ -114,7 +128,9 @@ pub(super) fn fit<'a>(
     }
     for (place, feature, item) in pasts {
         let field = item_field(&space, &item).ok_or_else(|| no_item_field(feature, &[item]))?;
-        if let Encoding::Past { of, .. } = &mut space.encodings[place] {
+        if let Encoding::Past { of, .. } | Encoding::Popularity { of, .. } =
+            &mut space.encodings[place]
+        {
             *of = Some(field);
         }
     }

@@ -16,7 +16,8 @@ use super::dataset::{
 use super::encode::{self, NO_ROW, Sample};
 use super::event_log::{self, EventKind};
 use super::past::{Measured, Past, Shown};
-use super::space::{Encoding, FeatureSpace, Field, FieldKind};
+use super::popularity::Popularity;
+use super::space::{FeatureSpace, Field, FieldKind};
 use super::split::{self, RequestFacts, SplitPlan};
 use super::targets;
 use super::timeline::{self, Engagements};
@@ -77,7 +78,7 @@ pub(super) fn want(feature: &Feature) -> Option<Want> {
             negative: feature.transform != Some(Transform::Log1p),
         }),
         FeatureType::Time => Some(Want::Time),
-        FeatureType::History | FeatureType::Past => None,
+        FeatureType::History | FeatureType::Past | FeatureType::Popularity => None,
     }
 }
 
@@ -390,7 +391,7 @@ impl Loader<'_> {
             if matches!(field.kind, FieldKind::History { .. }) {
                 continue;
             }
-            if matches!(encoding, Encoding::Past { .. }) {
+            if encoding.is_past() {
                 // Filled below, when items have their columns.
                 encoded[field.side as usize].push(Column::Numbers(Vec::new()));
                 continue;
@@ -421,11 +422,16 @@ impl Loader<'_> {
                 Shown { requests: &requests, impressions: &impressions, engaged: click.as_deref() };
             let before = self.known.map(|known| (known.past, known.last_time));
             let measured = Measured::new(&space, &shown, before, &items);
-            past = Past::of_log(&shown, items.ids.len());
+            if space.reads_own_past() {
+                past = Past::of_log(&shown, items.ids.len());
+            }
+            if space.reads_popularity() {
+                past.everyone = Popularity::of_log(&shown, items.ids.len());
+            }
             if self.known.is_none() {
                 let seen = |i: &usize| !impressions.sampled.get(*i).is_some_and(|&sampled| sampled);
                 let rows: Vec<u32> = train_rows.filter(seen).map(|i| i as u32).collect();
-                measured.fit(Arc::make_mut(&mut space), &rows);
+                measured.fit(Arc::make_mut(&mut space), &rows, click.as_deref());
             }
             measured.fill(&space, &mut impressions.columns);
         }

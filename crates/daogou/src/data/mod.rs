@@ -8,6 +8,7 @@ mod encode;
 pub mod event_log;
 mod load;
 pub mod past;
+pub mod popularity;
 pub mod space;
 pub mod split;
 pub mod store;

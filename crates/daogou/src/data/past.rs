@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::consistency::are_starts;
 use super::dataset::{Column, Impressions, Requests, SideTable};
 use super::encode::mean_and_sd;
+use super::popularity::{self, Count, Popularity, Prior, Showings};
 use super::space::{Encoding, FeatureSpace};
 use super::timeline::by_user;
 
@@ -134,15 +135,27 @@ impl Shown<'_> {
         by_user(users, user, |r| user[r] != 0, |rows| rows.sort_by_key(|&r| time[r as usize]))
     }
 
-    /// Calls `each(item, tally)` for what was seen in a request.
-    fn seen(&self, request: usize, mut each: impl FnMut(u32, &Tally)) {
-        let time = self.requests.time[request];
+    /// Calls `each(item, whether engaged with)` for what was seen in a request.
+    fn impressions(&self, request: usize, mut each: impl FnMut(u32, bool)) {
         for i in self.requests.impressions(&(request..request + 1)) {
             if !self.impressions.sampled.get(i).is_some_and(|&sampled| sampled) {
                 let engaged = self.engaged.is_some_and(|engaged| engaged[i] == 1);
-                each(self.impressions.item[i], &Tally::one(time, engaged));
+                each(self.impressions.item[i], engaged);
             }
         }
+    }
+
+    /// Calls `each(item, tally)` for what was seen in a request.
+    fn seen(&self, request: usize, mut each: impl FnMut(u32, &Tally)) {
+        let time = self.requests.time[request];
+        self.impressions(request, |item, engaged| each(item, &Tally::one(time, engaged)));
+    }
+
+    /// Calls `each(item, count)` for what was seen in a request.
+    pub(super) fn counts(&self, request: usize, mut each: impl FnMut(u32, Count)) {
+        self.impressions(request, |item, engaged| {
+            each(item, Count { shown: 1, engaged: u32::from(engaged) });
+        });
     }
 }
 
@@ -155,6 +168,9 @@ pub struct Past {
     engaged: Vec<u32>,
     last_shown: Vec<i64>,
     last_engaged: Vec<i64>,
+    /// What everybody together had seen; empty where no feature asks for it.
+    #[serde(default)]
+    pub(super) everyone: Popularity,
 }
 
 impl Past {
@@ -234,47 +250,80 @@ impl Past {
     }
 }
 
-/// What the past fields of a feature space say of every impression of a log, before it is standardised. Training,
-/// evaluation and serving all come here.
+/// What the past and popularity fields of a feature space say of every impression of a log, before it is standardised.
+/// Training, evaluation and serving all come here.
 pub struct Measured {
     /// By which item-side id field items are alike, and the measures in the order of [`Measure::ALL`].
-    groups: Vec<(Option<usize>, [Vec<f32>; 4])>,
+    own: Vec<(Option<usize>, [Vec<f32>; 4])>,
+    /// By which item-side id field items are alike, and what everybody did with them.
+    everyone: Vec<(Option<usize>, Vec<Count>)>,
 }
 
 impl Measured {
-    /// Measures for the past fields of `space`. `items` are the item side's columns, one row per item.
+    /// Measures for the fields of `space`. `items` are the item side's columns, one row per item.
     ///
     /// `before` is what people had seen until its time, the end of an earlier log: it counts for requests after that
     /// time only, since what of it is later than an earlier request cannot be told apart.
     ///
-    /// Cost per different `of`: O(impressions), and O(n log n) of each person's requests; 16 bytes per impression.
+    /// Cost per different `of`: O(impressions), and O(n log n) of each person's requests; 16 bytes per impression for a
+    /// past, 8 for a popularity.
     pub fn new(
         space: &FeatureSpace,
         log: &Shown<'_>,
         before: Option<(&Past, i64)>,
         items: &SideTable,
     ) -> Self {
-        let mut groups: Vec<(Option<usize>, [Vec<f32>; 4])> = Vec::new();
+        let mut all = Self { own: Vec::new(), everyone: Vec::new() };
         for encoding in &space.encodings {
-            let Encoding::Past { of, .. } = encoding else { continue };
-            if groups.iter().all(|(known, _)| known != of) {
-                groups.push((*of, measure(log, before, &values_of(space, *of, items))));
+            match encoding {
+                Encoding::Past { of, .. } if all.own.iter().all(|(known, _)| known != of) => {
+                    all.own.push((*of, measure(log, before, &values_of(space, *of, items))));
+                }
+                Encoding::Popularity { of, .. }
+                    if all.everyone.iter().all(|(known, _)| known != of) =>
+                {
+                    let value = values_of(space, *of, items);
+                    let before = before.map(|(past, end)| (&past.everyone, end));
+                    let counts = popularity::measure(log, before, &value, values(&value));
+                    all.everyone.push((*of, counts));
+                }
+                _ => {}
             }
         }
-        Self { groups }
+        all
     }
 
     fn column(&self, of: Option<usize>, measure: Measure) -> &[f32] {
-        let group = self.groups.iter().find(|(known, _)| *known == of);
+        let group = self.own.iter().find(|(known, _)| *known == of);
         &group.expect("measured for this space").1[measure as usize]
     }
 
-    /// Learns means and standard deviations from training impressions.
-    pub fn fit(&self, space: &mut FeatureSpace, rows: &[u32]) {
+    fn counts(&self, of: Option<usize>) -> &[Count] {
+        let group = self.everyone.iter().find(|(known, _)| *known == of);
+        &group.expect("measured for this space").1
+    }
+
+    /// Learns means, standard deviations and the rate that priors start from of training impressions; `engaged` as in
+    /// [`Shown`].
+    pub fn fit(&self, space: &mut FeatureSpace, rows: &[u32], engaged: Option<&[u8]>) {
         for encoding in &mut space.encodings {
-            if let Encoding::Past { of, measure, mean, sd } = encoding {
-                let column = self.column(*of, *measure);
-                (*mean, *sd) = mean_and_sd(rows.iter().map(|&row| f64::from(column[row as usize])));
+            match encoding {
+                Encoding::Past { of, measure, mean, sd } => {
+                    let column = self.column(*of, *measure);
+                    (*mean, *sd) =
+                        mean_and_sd(rows.iter().map(|&row| f64::from(column[row as usize])));
+                }
+                Encoding::Popularity { of, prior, mean, sd } => {
+                    let clicks = engaged.map_or(0, |engaged| {
+                        rows.iter().filter(|&&row| engaged[row as usize] == 1).count()
+                    });
+                    // Never 0 nor 1, of which there is no logit.
+                    prior.rate = (clicks as f64 + 0.5) / (rows.len() as f64 + 1.0);
+                    let counts = self.counts(*of);
+                    (*mean, *sd) =
+                        mean_and_sd(rows.iter().map(|&row| prior.logit(counts[row as usize])));
+                }
+                _ => {}
             }
         }
     }
@@ -282,11 +331,18 @@ impl Measured {
     /// Writes the standardised measures into the impression side's columns.
     pub fn fill(&self, space: &FeatureSpace, columns: &mut [Column]) {
         for (field, encoding) in space.fields.iter().zip(&space.encodings) {
-            if let Encoding::Past { of, measure, mean, sd } = encoding {
-                let values = self.column(*of, *measure).iter();
-                let scaled = values.map(|&x| ((f64::from(x) - mean) / sd) as f32).collect();
-                columns[field.column] = Column::Numbers(scaled);
-            }
+            let scaled: Vec<f32> = match encoding {
+                Encoding::Past { of, measure, mean, sd } => {
+                    let values = self.column(*of, *measure).iter();
+                    values.map(|&x| ((f64::from(x) - mean) / sd) as f32).collect()
+                }
+                Encoding::Popularity { of, prior, mean, sd } => {
+                    let counts = self.counts(*of).iter();
+                    counts.map(|&count| ((prior.logit(count) - mean) / sd) as f32).collect()
+                }
+                _ => continue,
+            };
+            columns[field.column] = Column::Numbers(scaled);
         }
     }
 }
@@ -295,6 +351,8 @@ impl Measured {
 pub(crate) struct Sights<'a> {
     /// Each person's requests in order of time.
     log: Option<(Shown<'a>, Vec<u32>, Vec<u32>)>,
+    /// The log once more, by item.
+    showings: Option<Showings>,
     before: (&'a Past, i64),
 }
 
@@ -305,7 +363,13 @@ impl<'a> Sights<'a> {
             let (offsets, rows) = log.by_user();
             (log, offsets, rows)
         });
-        Self { log, before }
+        Self { log, showings: None, before }
+    }
+
+    /// The same, for features that ask what everybody saw in the log.
+    pub(crate) fn of_everyone(mut self) -> Self {
+        self.showings = self.log.as_ref().map(|(log, ..)| Showings::of_log(log));
+        self
     }
 
     /// Calls `each(item, tally)` for all that a person had seen strictly before `time`.
@@ -324,23 +388,42 @@ impl<'a> Sights<'a> {
     }
 }
 
-/// Past fields by which the same items are alike: one value of an item has one row of their standardised measures.
+/// Past or popularity fields by which the same items are alike: one value of an item has one row of what they say,
+/// standardised.
 pub(crate) struct PastGroup {
+    /// Whether everybody's impressions count, or the visitor's own.
+    everyone: bool,
     of: Option<usize>,
     fields: Vec<PastField>,
 }
 
 struct PastField {
-    measure: Measure,
+    reading: Reading,
     /// Of the impression side.
     column: usize,
     mean: f64,
     sd: f64,
 }
 
+/// What a field reads.
+enum Reading {
+    Past(Measure),
+    Popularity(Prior),
+}
+
 impl PastField {
-    fn standardised(&self, measures: &[f32; 4]) -> f32 {
-        ((f64::from(measures[self.measure as usize]) - self.mean) / self.sd) as f32
+    /// Of a person's own tally.
+    fn of_tally(&self, measures: &[f32; 4]) -> f32 {
+        let Reading::Past(measure) = self.reading else { unreachable!("not in a person's group") };
+        ((f64::from(measures[measure as usize]) - self.mean) / self.sd) as f32
+    }
+
+    /// Of what everybody did.
+    fn of_count(&self, count: Count) -> f32 {
+        let Reading::Popularity(prior) = self.reading else {
+            unreachable!("not in everyone's group")
+        };
+        ((prior.logit(count) - self.mean) / self.sd) as f32
     }
 }
 
@@ -349,12 +432,21 @@ impl PastGroup {
     pub(crate) fn of_space(space: &FeatureSpace) -> Vec<Self> {
         let mut groups: Vec<Self> = Vec::new();
         for (field, encoding) in space.fields.iter().zip(&space.encodings) {
-            let Encoding::Past { of, measure, mean, sd } = *encoding else { continue };
-            let known = groups.iter().position(|group| group.of == of).unwrap_or_else(|| {
-                groups.push(Self { of, fields: Vec::new() });
+            let (everyone, of, reading, mean, sd) = match *encoding {
+                Encoding::Past { of, measure, mean, sd } => {
+                    (false, of, Reading::Past(measure), mean, sd)
+                }
+                Encoding::Popularity { of, prior, mean, sd } => {
+                    (true, of, Reading::Popularity(prior), mean, sd)
+                }
+                _ => continue,
+            };
+            let like = |group: &Self| (group.everyone, group.of) == (everyone, of);
+            let known = groups.iter().position(like).unwrap_or_else(|| {
+                groups.push(Self { everyone, of, fields: Vec::new() });
                 groups.len() - 1
             });
-            groups[known].fields.push(PastField { measure, column: field.column, mean, sd });
+            groups[known].fields.push(PastField { reading, column: field.column, mean, sd });
         }
         groups
     }
@@ -364,17 +456,21 @@ impl PastGroup {
         self.fields.iter().map(|field| field.column)
     }
 
-    /// The row of a value that a person was never shown.
+    /// The row of a value that was never shown.
     pub(crate) fn never(&self) -> Vec<f32> {
         let never = Tally::default().measures(0);
-        self.fields.iter().map(|field| field.standardised(&never)).collect()
+        let read = |field: &PastField| match self.everyone {
+            true => field.of_count(Count::default()),
+            false => field.of_tally(&never),
+        };
+        self.fields.iter().map(read).collect()
     }
 }
 
-/// Past fields of single people at a given time: for lists, and for rows that are answered by themselves.
+/// Past and popularity fields of single people at a given time: for lists, and for rows that are answered by themselves.
 ///
-/// Memory: per group of past fields one number per item, and one tally per value. Nothing is allocated from one visit to
-/// the next.
+/// Memory: per group of fields one number per item, and one tally per value. Nothing is allocated from one visit to the
+/// next.
 pub(crate) struct Lookback {
     groups: Vec<Group>,
 }
@@ -384,36 +480,66 @@ struct Group {
     past: PastGroup,
     /// By item row.
     value: Vec<u32>,
-    tallies: Tallies,
     /// What [`Lookback::look`] saw: by value, its row of `rows`; the first is that of what was never shown.
     row_of: Vec<u32>,
     rows: Vec<f32>,
-    /// Values with a row of their own.
-    with_row: Vec<u32>,
+    whose: Whose,
+}
+
+enum Whose {
+    /// The visitor's.
+    Own {
+        tallies: Tallies,
+        /// Values with a row of their own.
+        with_row: Vec<u32>,
+    },
+    /// Everybody's.
+    Everyone {
+        /// By value, when what the run knows ends.
+        end: Vec<Count>,
+        counts: Vec<Count>,
+        /// As of when the rows are.
+        as_of: Option<AsOf>,
+    },
+}
+
+/// What everybody's counts depend on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct AsOf {
+    /// Whether what the run knows is earlier.
+    after: bool,
+    /// A log that is read beside it, by its place in memory, and the time.
+    log: Option<(usize, i64)>,
 }
 
 impl Lookback {
-    /// For the past fields of `space`; `items` are the item side's columns.
-    pub(crate) fn new(space: &FeatureSpace, items: &SideTable) -> Self {
+    /// For the past and popularity fields of `space`; `items` are the item side's columns, `known` is what the run knows.
+    pub(crate) fn new(space: &FeatureSpace, items: &SideTable, known: &Past) -> Self {
         let group = |past: PastGroup| {
             let value = values_of(space, past.of, items);
             let n = values(&value);
-            Group {
-                tallies: Tallies::new(n),
-                row_of: vec![0; n],
-                rows: past.never(),
-                with_row: Vec::new(),
-                value,
-                past,
-            }
+            let (whose, row_of) = if past.everyone {
+                let end = known.everyone.by_value(&value, n);
+                let counts = vec![Count::default(); n];
+                (Whose::Everyone { end, counts, as_of: None }, (0..n as u32).collect())
+            } else {
+                (Whose::Own { tallies: Tallies::new(n), with_row: Vec::new() }, vec![0; n])
+            };
+            Group { rows: past.never(), row_of, whose, value, past }
         };
         Self { groups: PastGroup::of_space(space).into_iter().map(group).collect() }
     }
 
     /// Reads what `user`, visiting at `time`, had seen strictly before. Cost: the person's own past per group, whatever the
-    /// number of items. See [`Lookback::rows`].
+    /// number of items; everybody's counts once, or for each visit over all items where a log is read. See
+    /// [`Lookback::rows`].
     pub(crate) fn look(&mut self, (sights, user, time): (&Sights<'_>, u32, i64)) {
-        for Group { past, value, tallies, row_of, rows, with_row } in &mut self.groups {
+        for group in &mut self.groups {
+            let Group { past, value, row_of, rows, whose } = group;
+            let Whose::Own { tallies, with_row } = whose else {
+                group.count(sights, time);
+                continue;
+            };
             with_row.drain(..).for_each(|value| row_of[value as usize] = 0);
             rows.truncate(past.fields.len());
             sights.of(user, time, |item, tally| tallies.add(value[item as usize], tally));
@@ -422,7 +548,7 @@ impl Lookback {
                 row_of[value as usize] = row;
                 let tally = std::mem::take(&mut tallies.of[value as usize]);
                 let measures = tally.measures(time);
-                rows.extend(past.fields.iter().map(|field| field.standardised(&measures)));
+                rows.extend(past.fields.iter().map(|field| field.of_tally(&measures)));
             }
         }
     }
@@ -433,8 +559,8 @@ impl Lookback {
         GroupRows { of_key: value, row_of, values: rows }
     }
 
-    /// Appends to the past fields among `columns` what `user`, visiting at `time`, had seen of each of `items` strictly
-    /// before. Cost: the person's own past, and O(items) per group.
+    /// Appends to the past and popularity fields among `columns` what `user`, visiting at `time`, and everybody had seen of
+    /// each of `items` strictly before. Cost: the person's own past, and O(items) per group.
     pub(crate) fn extend(
         &mut self,
         (sights, user, time): (&Sights<'_>, u32, i64),
@@ -442,19 +568,30 @@ impl Lookback {
         columns: &mut [Column],
     ) {
         let never = Tally::default().measures(time);
-        for Group { past, value, tallies, .. } in &mut self.groups {
-            sights.of(user, time, |item, tally| tallies.add(value[item as usize], tally));
-            for field in &past.fields {
+        for group in &mut self.groups {
+            group.count(sights, time);
+            let Group { past, value, rows, whose, .. } = group;
+            if let Whose::Own { tallies, .. } = whose {
+                sights.of(user, time, |item, tally| tallies.add(value[item as usize], tally));
+            }
+            let width = past.fields.len();
+            for (place, field) in past.fields.iter().enumerate() {
                 let Column::Numbers(out) = &mut columns[field.column] else {
                     unreachable!("a past field has numbers")
                 };
-                out.extend(items.iter().map(|&item| {
-                    let tally = &tallies.of[value[item as usize] as usize];
-                    let seen = if tally.shown == 0 { never } else { tally.measures(time) };
-                    field.standardised(&seen)
-                }));
+                let of_value = |value: u32| match &*whose {
+                    Whose::Everyone { .. } => rows[value as usize * width + place],
+                    Whose::Own { tallies, .. } => {
+                        let tally = &tallies.of[value as usize];
+                        let seen = if tally.shown == 0 { never } else { tally.measures(time) };
+                        field.of_tally(&seen)
+                    }
+                };
+                out.extend(items.iter().map(|&item| of_value(value[item as usize])));
             }
-            tallies.clear();
+            if let Whose::Own { tallies, .. } = whose {
+                tallies.clear();
+            }
         }
     }
 
@@ -465,6 +602,35 @@ impl Lookback {
                 unreachable!("a past field has numbers")
             };
             values.clear();
+        }
+    }
+}
+
+impl Group {
+    /// Brings everybody's rows to what was counted before a visit; nothing to do for one's own.
+    fn count(&mut self, sights: &Sights<'_>, time: i64) {
+        let Self { past, value, rows, whose, .. } = self;
+        let Whose::Everyone { end, counts, as_of } = whose else { return };
+        let log = sights.showings.as_ref();
+        let now = AsOf {
+            after: sights.before.1 < time,
+            log: log.map(|log| (std::ptr::from_ref(log).addr(), time)),
+        };
+        if as_of.replace(now) == Some(now) {
+            return;
+        }
+        match now.after {
+            true => counts.copy_from_slice(end),
+            false => counts.fill(Count::default()),
+        }
+        if let Some(log) = log {
+            for (item, &value) in value.iter().enumerate().filter(|(_, value)| **value != 0) {
+                counts[value as usize] += log.before(item, time);
+            }
+        }
+        rows.clear();
+        for &count in &*counts {
+            rows.extend(past.fields.iter().map(|field| field.of_count(count)));
         }
     }
 }
@@ -641,10 +807,13 @@ mod tests {
                 encodings: vec![Encoding::Hour],
             };
             for of in [Some(0), None] {
-                for measure in Measure::ALL {
+                let prior = Prior { rate: 0.2, impressions: 3.0 };
+                let popularity = Encoding::Popularity { of, prior, mean: -1.0, sd: 0.5 };
+                for encoding in Measure::ALL.map(|measure| past(of, measure)).into_iter().chain([popularity])
+                {
                     let column = space.fields.len() - 1;
                     space.fields.push(field(Side::Impression, column, FieldKind::Number));
-                    space.encodings.push(past(of, measure));
+                    space.encodings.push(encoding);
                 }
             }
             let items = SideTable {
@@ -654,12 +823,12 @@ mod tests {
             let (requests, impressions, engaged) = log(&rows);
             let shown =
                 Shown { requests: &requests, impressions: &impressions, engaged: Some(&engaged) };
-            let mut whole = vec![Column::Numbers(Vec::new()); 8];
+            let mut whole = vec![Column::Numbers(Vec::new()); 10];
             Measured::new(&space, &shown, None, &items).fill(&space, &mut whole);
             let nobody = Past::default();
-            let sights = Sights::new(Some(shown), (&nobody, i64::MAX));
-            let mut look = Lookback::new(&space, &items);
-            let mut single = vec![Column::Numbers(vec![9.0]); 8];
+            let sights = Sights::new(Some(shown), (&nobody, i64::MAX)).of_everyone();
+            let mut look = Lookback::new(&space, &items, &nobody);
+            let mut single = vec![Column::Numbers(vec![9.0]); 10];
             look.clear(&mut single);
             for row in &rows {
                 look.extend((&sights, row.0, row.1), &[row.2], &mut single);

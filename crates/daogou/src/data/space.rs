@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::past::Measure;
+use super::popularity::Prior;
 use crate::schema::Side;
 
 /// How raw values become numbers. Saved with a run; serving encodes with the very same object.
@@ -17,9 +18,19 @@ pub struct FeatureSpace {
 }
 
 impl FeatureSpace {
-    /// Whether a field measures what users were shown before.
+    /// Whether a field measures what was shown before, to the user or to everybody.
     pub fn reads_past(&self) -> bool {
+        self.encodings.iter().any(Encoding::is_past)
+    }
+
+    /// Whether a field measures what the user was shown before.
+    pub fn reads_own_past(&self) -> bool {
         self.encodings.iter().any(|encoding| matches!(encoding, Encoding::Past { .. }))
+    }
+
+    /// Whether a field measures what everybody was shown before.
+    pub fn reads_popularity(&self) -> bool {
+        self.encodings.iter().any(|encoding| matches!(encoding, Encoding::Popularity { .. }))
     }
 }
 
@@ -119,4 +130,22 @@ pub enum Encoding {
         /// Standard deviation in training; 1 where it is 0.
         sd: f64,
     },
+    /// `(x − mean) / sd`, `x` the logit of the rate at which everybody engaged with like items.
+    Popularity {
+        /// As of a past.
+        of: Option<usize>,
+        /// What the rate starts from.
+        prior: Prior,
+        /// Mean in training.
+        mean: f64,
+        /// Standard deviation in training; 1 where it is 0.
+        sd: f64,
+    },
+}
+
+impl Encoding {
+    /// Whether its values come from what was shown before, and not from a column.
+    pub fn is_past(&self) -> bool {
+        matches!(self, Self::Past { .. } | Self::Popularity { .. })
+    }
 }

@@ -10,7 +10,7 @@ use super::dataset::{Column, Impressions, Requests, SideTable, Timelines};
 use super::encode;
 use super::load::{Wanted, feature_of, want};
 use super::past::{Lookback, Sights};
-use super::space::{Encoding, FeatureSpace, FieldKind};
+use super::space::{FeatureSpace, FieldKind};
 use super::store::Stored;
 use super::timeline::history_ends;
 use crate::models::Source;
@@ -127,7 +127,7 @@ impl<'a> Stream<'a> {
             if !read || matches!(field.kind, FieldKind::History { .. }) {
                 continue;
             }
-            if matches!(space.encodings[encoding], Encoding::Past { .. }) {
+            if space.encodings[encoding].is_past() {
                 let (side, salt) = (field.side, String::new());
                 fields.push(EncodedField { side, wanted: None, encoding, salt });
                 continue;
@@ -162,7 +162,7 @@ impl<'a> Stream<'a> {
             items: Guests::new(&stored.items, item_side),
             timelines: stored.timelines.clone(),
             sights: Sights::new(None, (&stored.past, stored.last_time)),
-            lookback: Lookback::new(space, &stored.items),
+            lookback: Lookback::new(space, &stored.items, &stored.past),
             shown: Vec::new(),
             requests: Requests::default(),
             impressions: Impressions::default(),

@@ -184,7 +184,7 @@ impl Config {
                     "the time of a purchase says that there was one: remove the feature",
                 ));
             }
-            use FeatureType::{History, Id, Multi, Number, Past};
+            use FeatureType::{History, Id, Multi, Number, Past, Popularity};
             only(feature.min_count.is_some(), "min_count", &[Id, Multi])?;
             only(feature.hash_rows.is_some(), "hash_rows", &[Id, Multi])?;
             only(feature.shared_with.is_some(), "shared_with", &[Id, Multi])?;
@@ -193,7 +193,31 @@ impl Config {
             only(feature.missing.is_some(), "missing", &[Number])?;
             only(feature.separator.is_some(), "separator", &[Multi])?;
             only(feature.length.is_some(), "length", &[History])?;
-            only(feature.of.is_some(), "of", &[History, Past])?;
+            only(feature.of.is_some(), "of", &[History, Past, Popularity])?;
+            only(feature.prior_impressions.is_some(), "prior_impressions", &[Popularity])?;
+            if feature.prior_impressions.is_some_and(|n| !(n.is_finite() && n > 0.0)) {
+                return Err(Error::config(key("prior_impressions"), "expected a number above 0"));
+            }
+            if feature.kind == Popularity {
+                if feature.side != Side::Impression {
+                    return Err(Error::config(
+                        key("side"),
+                        "a popularity is as of a request: it belongs to `side = \"impression\"`",
+                    ));
+                }
+                if self.task_of(Role::Click).is_none() {
+                    return Err(Error::config(
+                        key("type"),
+                        "a popularity counts clicks, and no task has the role `click`",
+                    ));
+                }
+                if !self.data.events.is_empty() {
+                    return Err(Error::config(
+                        key("type"),
+                        "a log of events does not say what was shown, so it knows no click rate",
+                    ));
+                }
+            }
             if feature.buckets.is_some() && feature.transform != Some(Transform::Buckets) {
                 return Err(Error::config(key("buckets"), "needs `transform = \"buckets\"`"));
             }
@@ -218,7 +242,7 @@ impl Config {
                     "a past is of one user and one item: it belongs to `side = \"impression\"`",
                 ));
             }
-            if matches!(feature.kind, History | Past) && self.columns.time.is_none() {
+            if matches!(feature.kind, History | Past | Popularity) && self.columns.time.is_none() {
                 let what = name_of(&feature.kind);
                 return Err(Error::config(key("type"), format!("a {what} needs `columns.time`")));
             }

@@ -308,10 +308,13 @@ pub struct Feature {
     /// `history`: how many of the user's last engaged items before the request are kept; default 20.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub length: Option<usize>,
-    /// `history`: item-side id features by which a past item is embedded (tables shared); `past`: item-side id features
-    /// by which an earlier impression is like this one, each counted for itself. Default the item id.
+    /// `history`: item-side id features by which a past item is embedded (tables shared); `past`, `popularity`: item-side
+    /// id features by which an earlier impression is like this one, each counted for itself. Default the item id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub of: Option<Vec<String>>,
+    /// `popularity`: number of impressions that the rate of the whole log is worth; default 50.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prior_impressions: Option<f64>,
 }
 
 impl Feature {
@@ -337,6 +340,7 @@ impl Feature {
             separator: None,
             length: None,
             of: None,
+            prior_impressions: None,
         }
     }
 }
@@ -375,6 +379,9 @@ pub enum FeatureType {
     /// before the request. Four numbers each: ln(1 + impressions), ln(1 + engaged), and ln(1 + minutes) since the last
     /// of both.
     Past,
+    /// How everybody did with this item (or, by `of`, its category or brand) before the request, one number each:
+    /// logit((engaged + κ·p₀) / (impressions + κ)), p₀ being the rate of the training split and κ `prior_impressions`.
+    Popularity,
 }
 
 /// Transformation of a number. All statistics come from the training split.

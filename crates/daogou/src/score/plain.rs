@@ -36,7 +36,7 @@ impl<'a> PlainForward<'a> {
         let ends = (0..=chunks).map(|chunk| (chunk * CHUNK).min(items.len()) as u32);
         Self {
             goods,
-            lookback: Lookback::new(&run.stored.space, goods.items),
+            lookback: Lookback::new(&run.stored.space, goods.items, &run.stored.past),
             forward: run.forward(threads),
             requests: Requests { offsets: ends.collect(), ..Requests::default() },
             chunks: (0..chunks as u32).collect(),

@@ -8,9 +8,10 @@ use super::{FrozenItems, PlainForward};
 use crate::data::timeline::history_end;
 use crate::data::{Dataset, Seen};
 use crate::list_maker::{Goods, ListMaker, Visit};
+use crate::models::{Mode, Source};
 use crate::people::People;
 use crate::run::{TrainedRun, sigmoid};
-use crate::schema::{Config, ModelKind, PurchaseObjective, TaskKind};
+use crate::schema::{Config, Feature, FeatureType, ModelKind, PurchaseObjective, Side, TaskKind};
 use crate::simulate;
 use crate::stock::Stock;
 use crate::train::{Options, train};
@@ -24,6 +25,11 @@ fn every_network_answers_the_same_once_frozen() {
     simulate::run(&world, directory.path(), &mut |_| {}).unwrap();
     let mut config = Config::read(&directory.path().join("daogou.toml")).unwrap();
     config.train.epochs = 1;
+    // The shop's own configuration reads what each person was shown; here everybody's clicks are read as well.
+    config.features.push(Feature {
+        of: Some(vec!["item_id".into(), "brand".into()]),
+        ..Feature::new("popularity", Side::Impression, FeatureType::Popularity)
+    });
     let data = Dataset::load(&config, directory.path()).unwrap();
     for (kind, objective) in [
         (Mmoe, PurchaseObjective::Escm2Dr),
@@ -59,6 +65,16 @@ fn every_network_answers_the_same_once_frozen() {
             assert_eq!(found.len(), expected.len());
             for (a, b) in found.iter().zip(&expected) {
                 assert!((a - b).abs() <= 1e-4 * a.max(*b), "{kind:?}: {a} and {b}");
+            }
+            // What was shown then is answered as the evaluation of the log answers it.
+            let click = &scored.probabilities[0];
+            let mut logged = run.forward(1);
+            let logged = logged.run(&Source::from(&data), &[r as u32], Mode::Serve, &mut team);
+            let shown = data.requests.impressions(&(r..r + 1));
+            for (item, &z) in data.impressions.item[shown].iter().zip(&logged[0].values) {
+                let place = items.iter().position(|own| own == item).expect("it is listed");
+                let (a, b) = (click[place], sigmoid(z));
+                assert!((a - b).abs() <= 1e-4 * a.max(b), "{kind:?}, item {item}: {a} and {b}");
             }
         }
     }

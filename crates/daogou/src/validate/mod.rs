@@ -260,7 +260,7 @@ impl Tables {
         }
         for feature in &config.features {
             let check = match feature.kind {
-                FeatureType::History | FeatureType::Past => continue,
+                FeatureType::History | FeatureType::Past | FeatureType::Popularity => continue,
                 FeatureType::Number => Check::Number {
                     empty: feature.missing.is_some()
                         || feature.transform == Some(Transform::Buckets),
@@ -571,7 +571,8 @@ impl Tables {
         asked: &[usize],
         labels: &[u8],
     ) -> Option<f64> {
-        if matches!(feature.kind, FeatureType::History | FeatureType::Past | FeatureType::Time) {
+        use FeatureType::{History, Past, Popularity, Time};
+        if matches!(feature.kind, History | Past | Popularity | Time) {
             return None;
         }
         let name = feature.column();
