@@ -213,7 +213,12 @@ fn places_without_categories_are_enough_to_train_and_to_choose_weights() {
     }
     fs::write(d.join("shop.csv"), log).unwrap();
     done(d, &["init", "shop.csv"]);
-    done(d, &["train", "daogou.toml", "--run-dir", "run", "--set", "train.epochs=1"]);
+    let mut train = vec!["train", "daogou.toml", "--run-dir", "run"];
+    // Shares of which each alone leaves the others wrong.
+    for set in ["train.epochs=1", "data.split.train=0.7", "data.split.valid=0.2"] {
+        train.extend(["--set", set]);
+    }
+    done(d, &train);
     assert!(done(d, &["pareto", "run"]).contains("by the model"));
     let wish = ["recommend", "run", "--user", "u1", "--objectives", "click=1,diversity=1"];
     refused(d, &wish, &["lists.objectives.diversity", "diversity head"]);

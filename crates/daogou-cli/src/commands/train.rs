@@ -39,9 +39,7 @@ pub(crate) struct Train {
 impl Train {
     pub(super) fn run(self) -> anyhow::Result<Outcome> {
         let mut config = Config::read(&self.config)?;
-        for assignment in &self.set {
-            config.set(assignment)?;
-        }
+        config.set_all(self.set.iter().map(String::as_str))?;
         if let Some(threads) = self.threads {
             config.train.threads = threads;
         }

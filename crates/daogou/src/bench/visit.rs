@@ -96,7 +96,7 @@ pub fn visits(options: &VisitOptions) -> Result<VisitResult> {
     simulate::run(&world, directory.path(), &mut |_| {})?;
     let mut config = Config::read(&directory.path().join("daogou.toml"))?;
     config.set("train.epochs=1")?;
-    options.settings.iter().try_for_each(|setting| config.set(setting))?;
+    config.set_all(options.settings.iter().map(String::as_str))?;
     let data = Dataset::load(&config, directory.path())?;
     let trained = train::train(&config, &data, &train::Options::default(), &mut ())?;
     let run = TrainedRun::new(&config, trained, &data);
