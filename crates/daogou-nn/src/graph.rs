@@ -10,6 +10,7 @@ use crate::embedding::TableSpec;
 use crate::init::Init;
 use crate::layers::{self, Activation, Op};
 use crate::loss::{self, Loss, Target};
+use crate::matrix::row_distance;
 use crate::projection::{Projection, Weight};
 use crate::real::Real;
 
@@ -541,7 +542,7 @@ impl<T: Real> Graph<T> {
             Source::Table(table, site) => {
                 let rows = self.tables[table.0].rows;
                 let (values, grad) = (self.n_derived, self.n_beside);
-                self.n_derived += rows * units;
+                self.n_derived += (rows * units).next_multiple_of(16);
                 self.n_beside += rows * units;
                 self.projections.push(Projection {
                     table,
@@ -560,11 +561,11 @@ impl<T: Real> Graph<T> {
 
     /// Plans where the derived values and the gradient of a weight stand.
     fn weight(&mut self, mut weight: Weight) -> usize {
-        let len = weight.units * weight.width();
         weight.transposed = self.n_derived;
-        self.n_derived += len;
+        self.n_derived += weight.width() * row_distance(weight.units);
         if weight.columns.len() > 1 {
             weight.gathered = Some((self.n_derived, self.n_beside));
+            let len = weight.units * row_distance(weight.width());
             self.n_derived += len;
             self.n_beside += len;
         }
@@ -1031,9 +1032,8 @@ impl<T: Real> Graph<T> {
 
     fn place_nodes(&mut self) -> Vec<Buffer> {
         let mut buffers = Vec::new();
-        // Rows start at multiples of 16 values, so that vector loads are aligned and padding is never a lone value.
         let stride_of = |node: &Node| {
-            if node.packed || node.cols < 8 { node.cols } else { node.cols.next_multiple_of(16) }
+            if node.packed || node.cols < 8 { node.cols } else { row_distance(node.cols) }
         };
         for i in 0..self.nodes.len() {
             if self.nodes[i].view == View::Own {

@@ -4,6 +4,7 @@ mod update;
 
 pub(crate) use update::{RowUpdate, SharedTable, Slots};
 
+use crate::aligned::Aligned;
 use crate::init::Init;
 use crate::optim::TableOptimizer;
 use crate::real::Real;
@@ -23,13 +24,13 @@ pub struct Table<T = f32> {
     name: String,
     rows: usize,
     dim: usize,
-    pub(crate) values: Vec<T>,
+    pub(crate) values: Aligned<T>,
     pub(crate) state: Vec<T>,
 }
 
 impl<T: Real> Table<T> {
     pub(crate) fn new(spec: &TableSpec, seed: u64) -> Self {
-        let mut values = vec![T::ZERO; spec.rows * spec.dim];
+        let mut values = Aligned::zeros(spec.rows * spec.dim);
         spec.init.fill(&mut values, seed, &spec.name);
         Self { name: spec.name.clone(), rows: spec.rows, dim: spec.dim, values, state: Vec::new() }
     }
