@@ -30,7 +30,7 @@ impl<T: Real> Op<T> for Mixture {
                     for i in 0..e.rows {
                         let (g, e, y) = (gate.row(i)[j], e.row(i), y.row(i));
                         if j == 0 {
-                            give(GradMode::Assign, y, |c| g * e[c]);
+                            give(GradMode::Assign, y, [e], |[e]| g * e);
                         } else {
                             kernels::axpy(y, g, e);
                         }
@@ -52,10 +52,10 @@ impl<T: Real> Op<T> for Mixture {
                         let (g, e, dy) = (gate.row(i)[j], e.row(i), dy.row(i));
                         if modes[0] != GradMode::Skip {
                             let like = kernels::dot(e, dy);
-                            give(modes[0], &mut dgate.row(i)[j..=j], |_| like);
+                            give(modes[0], &mut dgate.row(i)[j..=j], [], |[]| like);
                         }
                         if *mode != GradMode::Skip {
-                            give(*mode, de.row(i), |c| g * dy[c]);
+                            give(*mode, de.row(i), [dy], |[dy]| g * dy);
                         }
                     }
                 },

@@ -37,7 +37,7 @@ impl<T: Real> Op<T> for Softmax {
                 for i in 0..y.rows {
                     let (y, dy) = (y.row(i), dy.row(i));
                     let mean = kernels::dot(y, dy);
-                    give(modes[0], dx.row(i), |c| y[c] * (dy[c] - mean));
+                    give(modes[0], dx.row(i), [y, dy], |[y, dy]| y * (dy - mean));
                 }
             },
         );
