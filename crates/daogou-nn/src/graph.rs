@@ -726,16 +726,32 @@ impl<T: Real> Graph<T> {
     ///
     /// Without experts, or where shapes differ.
     pub fn mixture(&mut self, gate: NodeId, experts: &[NodeId]) -> NodeId {
-        assert_eq!(self.cols(gate), experts.len(), "one column of the gate per expert");
+        self.mixtures(&[gate], experts)[0]
+    }
+
+    /// The mixtures of several gates over the same experts, which are read once for two of them.
+    ///
+    /// # Panics
+    ///
+    /// Without gates or experts, or where shapes differ.
+    pub fn mixtures(&mut self, gates: &[NodeId], experts: &[NodeId]) -> Vec<NodeId> {
         let cols = self.cols(experts[0]);
+        for gate in gates {
+            assert_eq!(self.cols(*gate), experts.len(), "one column of the gate per expert");
+            self.same_rows(gates[0], *gate);
+        }
         for expert in experts {
-            self.same_rows(gate, *expert);
+            self.same_rows(gates[0], *expert);
             assert_eq!(self.cols(*expert), cols, "experts of one width");
         }
-        let out = self.like(gate, cols);
-        self.nodes[out.0].source = Source::Mixture(gate, experts.to_vec());
-        self.push(layers::Mixture { gate, experts: experts.to_vec(), out });
-        out
+        let out = self.like(gates[0], gates.len() * cols);
+        self.push(layers::Mixture { gates: gates.to_vec(), experts: experts.to_vec(), out });
+        let mixed =
+            if gates.len() == 1 { vec![out] } else { self.columns(out, &vec![cols; gates.len()]) };
+        for (mixed, gate) in mixed.iter().zip(gates) {
+            self.nodes[mixed.0].source = Source::Mixture(*gate, experts.to_vec());
+        }
+        mixed
     }
 
     /// `Σ_f α_f v_f` over the fields of each row, with `α = softmax(⟨q_f, k_f⟩ / √cols)`: AITM's transfer (Xi et al.
