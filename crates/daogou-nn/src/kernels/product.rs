@@ -210,7 +210,7 @@ pub(crate) fn tiled(operands: &Operands<'_, f32>) {
 }
 
 /// Last columns that would leave most of a vector empty; the same on every chip, so that the bits are.
-const NARROW: usize = 4;
+const NARROW: usize = 2;
 
 /// Longest sum over a column that is copied first.
 const LONGEST: usize = 1024;
