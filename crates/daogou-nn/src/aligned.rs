@@ -1,5 +1,6 @@
 //! Memory that starts where a cache line does.
 
+use std::mem::MaybeUninit;
 use std::ops::{Deref, DerefMut};
 
 use crate::real::Real;
@@ -31,10 +32,34 @@ impl<T: Real> Aligned<T> {
     pub(crate) fn grow(&mut self, len: usize) {
         const { assert!(size_of::<Line<T>>() == LINE * size_of::<T>(), "lines without a gap") }
         if len > self.len {
-            self.lines.resize(len.div_ceil(LINE), Line([T::ZERO; LINE]));
+            let lines = len.div_ceil(LINE);
+            self.lines.reserve_exact(lines.saturating_sub(self.lines.len()));
+            ask_for_large_pages(self.lines.spare_capacity_mut());
+            self.lines.resize(lines, Line([T::ZERO; LINE]));
             self.len = len;
         }
     }
+}
+
+/// Bytes from which on memory is asked to come in large pages.
+const LARGE: usize = 4 << 20;
+
+/// Asks for large pages where there are so many bytes that random rows of them would not find their ordinary pages in the
+/// processor's list of the last few thousand. Advice: whether it is taken does not matter to anybody.
+fn ask_for_large_pages<T>(memory: &mut [MaybeUninit<T>]) {
+    #[cfg(target_os = "linux")]
+    if size_of_val(memory) >= LARGE {
+        // The advice is about whole pages, of which large ones are made where there are enough of them.
+        const PAGE: usize = 4096;
+        let skipped = memory.as_ptr().addr().next_multiple_of(PAGE) - memory.as_ptr().addr();
+        let len = (size_of_val(memory) - skipped) / PAGE * PAGE;
+        // SAFETY: the range lies inside memory that is borrowed here, and the advice changes no value.
+        unsafe {
+            libc::madvise(memory.as_mut_ptr().byte_add(skipped).cast(), len, libc::MADV_HUGEPAGE);
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = memory;
 }
 
 impl<T> Deref for Aligned<T> {
@@ -60,7 +85,7 @@ mod tests {
     fn values_stay_when_it_grows_and_the_rest_is_zero() {
         let mut values = Aligned::<f32>::zeros(3);
         values.copy_from_slice(&[1.0, 2.0, 3.0]);
-        for len in [2, 17, 40_000] {
+        for len in [2, 17, 40_000, 3_000_000] {
             values.grow(len);
             assert_eq!((values.len(), &values[..3]), (len.max(3), &[1.0, 2.0, 3.0][..]));
             assert!(values[3..].iter().all(|v| *v == 0.0));
