@@ -270,6 +270,17 @@ mod tests {
             for (f, p) in fast.iter().zip(&plain) {
                 prop_assert!(near(*f, *p, 0.0));
             }
+            for cols in 1..=x.len().min(FEW + 3) {
+                let (rows, pad) = (x.len() / cols, 2);
+                let mut out = vec![7.0; rows * (cols + pad)];
+                let mut to = MatMut::strided(&mut out, (rows, cols, cols + pad));
+                vectorised(|| softmax_rows(Mat::packed(&x[..rows * cols], cols), &mut to));
+                for (x, out) in x.chunks_exact(cols).zip(out.chunks_exact(cols + pad)) {
+                    scalar::softmax(x, &mut plain[..cols]);
+                    prop_assert!(out[..cols].iter().zip(&plain).all(|(f, p)| near(*f, *p, 0.0)));
+                    prop_assert_eq!(&out[cols..], &[7.0; 2]);
+                }
+            }
             let (mut u, mut v) = (y.clone(), y.clone());
             vectorised(|| axpy(&mut u, a, &x));
             vectorised(|| add(&mut v, &x));

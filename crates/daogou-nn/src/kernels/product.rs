@@ -443,7 +443,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn products_match_the_plain_triple_loop(m in 1usize..40, n in 1usize..70, k in 1usize..40, pad in 0usize..5) {
+        fn products_match_the_plain_triple_loop(m in 1usize..160, n in 1usize..70, k in 1usize..160, pad in 0usize..5) {
             let mut rng = Rng::new(3, (m * 10_000 + n * 100 + k) as u64);
             let mut random = |rows: usize, cols: usize| -> Vec<f32> {
                 (0..rows * (cols + pad)).map(|_| rng.normal() as f32).collect()

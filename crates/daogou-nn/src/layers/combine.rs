@@ -61,7 +61,7 @@ impl<T: Real> Op<T> for Combine {
                         match self.kind {
                             Pointwise::Add | Pointwise::Sub => give(modes[0], da, [dy], |[dy]| dy),
                             Pointwise::Mul if b.len() == 1 => {
-                                give(modes[0], da, [dy], |[dy]| dy * b[0])
+                                give(modes[0], da, [dy], |[dy]| dy * b[0]);
                             }
                             Pointwise::Mul => give(modes[0], da, [dy, b], |[dy, b]| dy * b),
                         }

@@ -197,3 +197,32 @@ impl<T: Real> Op<T> for Linear {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::sum_rows;
+    use crate::Rng;
+    use crate::kernels::vectorised;
+    use crate::matrix::{Mat, MatMut};
+
+    /// One pass over memory against one row and one column after the other, for widths that do and do not fill vectors.
+    #[test]
+    fn rows_are_changed_and_summed_as_written() {
+        let mut rng = Rng::new(5, 0);
+        for (rows, cols) in [(1, 1), (8, 5), (3, 16), (8, 40), (5, 64)] {
+            let mut random = |len: usize| (0..len).map(|_| rng.normal() as f32).collect::<Vec<_>>();
+            let (dy, mut y, start) = (random(rows * cols), random(rows * cols), random(cols));
+            y[0] = f32::NAN;
+            let (mut fast, mut sum) = (dy.clone(), start.clone());
+            let mut view = MatMut::strided(&mut fast, (rows, cols, cols));
+            let cut = |d, y| if y <= 0.0 { 0.0 } else { d };
+            vectorised(|| sum_rows(&mut sum, (&mut view, Mat::packed(&y, cols)), 0..rows, cut));
+            let plain: Vec<f32> = dy.iter().zip(&y).map(|(d, y)| cut(*d, *y)).collect();
+            assert_eq!(fast, plain);
+            for (c, sum) in sum.iter().enumerate() {
+                let all: f64 = (0..rows).map(|i| f64::from(plain[i * cols + c])).sum();
+                assert!((f64::from(*sum) - f64::from(start[c]) - all).abs() < 1e-5, "{sum}");
+            }
+        }
+    }
+}
