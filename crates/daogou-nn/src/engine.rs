@@ -257,7 +257,7 @@ impl<T: Real> Engine<T> {
         let tables = self.parameters.tables.iter();
         dense
             .map(|(i, values)| (format!("dense.{i}"), values.as_slice()))
-            .chain(tables.map(|table| (format!("table.{}", table.name()), table.state.as_slice())))
+            .chain(tables.map(|table| (format!("table.{}", table.name()), &table.state[..])))
             .filter(|(_, values)| !values.is_empty())
     }
 
@@ -267,9 +267,7 @@ impl<T: Real> Engine<T> {
         let tables = self.parameters.tables.iter_mut();
         dense
             .map(|(i, values)| (format!("dense.{i}"), values.as_mut_slice()))
-            .chain(
-                tables.map(|table| (format!("table.{}", table.name()), table.state.as_mut_slice())),
-            )
+            .chain(tables.map(|table| (format!("table.{}", table.name()), &mut table.state[..])))
             .filter(|(_, values)| !values.is_empty())
     }
 

@@ -10,6 +10,7 @@ use crate::embedding::TableSpec;
 use crate::init::Init;
 use crate::layers::{self, Activation, Op};
 use crate::loss::{self, Loss, Target};
+use crate::matrix::row_distance;
 use crate::projection::{Projection, Weight};
 use crate::real::Real;
 
@@ -541,7 +542,7 @@ impl<T: Real> Graph<T> {
             Source::Table(table, site) => {
                 let rows = self.tables[table.0].rows;
                 let (values, grad) = (self.n_derived, self.n_beside);
-                self.n_derived += rows * units;
+                self.n_derived += (rows * units).next_multiple_of(16);
                 self.n_beside += rows * units;
                 self.projections.push(Projection {
                     table,
@@ -560,11 +561,11 @@ impl<T: Real> Graph<T> {
 
     /// Plans where the derived values and the gradient of a weight stand.
     fn weight(&mut self, mut weight: Weight) -> usize {
-        let len = weight.units * weight.width();
         weight.transposed = self.n_derived;
-        self.n_derived += len;
+        self.n_derived += weight.width() * row_distance(weight.units);
         if weight.columns.len() > 1 {
             weight.gathered = Some((self.n_derived, self.n_beside));
+            let len = weight.units * row_distance(weight.width());
             self.n_derived += len;
             self.n_beside += len;
         }
@@ -725,16 +726,32 @@ impl<T: Real> Graph<T> {
     ///
     /// Without experts, or where shapes differ.
     pub fn mixture(&mut self, gate: NodeId, experts: &[NodeId]) -> NodeId {
-        assert_eq!(self.cols(gate), experts.len(), "one column of the gate per expert");
+        self.mixtures(&[gate], experts)[0]
+    }
+
+    /// The mixtures of several gates over the same experts, which are read once for two of them.
+    ///
+    /// # Panics
+    ///
+    /// Without gates or experts, or where shapes differ.
+    pub fn mixtures(&mut self, gates: &[NodeId], experts: &[NodeId]) -> Vec<NodeId> {
         let cols = self.cols(experts[0]);
+        for gate in gates {
+            assert_eq!(self.cols(*gate), experts.len(), "one column of the gate per expert");
+            self.same_rows(gates[0], *gate);
+        }
         for expert in experts {
-            self.same_rows(gate, *expert);
+            self.same_rows(gates[0], *expert);
             assert_eq!(self.cols(*expert), cols, "experts of one width");
         }
-        let out = self.like(gate, cols);
-        self.nodes[out.0].source = Source::Mixture(gate, experts.to_vec());
-        self.push(layers::Mixture { gate, experts: experts.to_vec(), out });
-        out
+        let out = self.like(gates[0], gates.len() * cols);
+        self.push(layers::Mixture { gates: gates.to_vec(), experts: experts.to_vec(), out });
+        let mixed =
+            if gates.len() == 1 { vec![out] } else { self.columns(out, &vec![cols; gates.len()]) };
+        for (mixed, gate) in mixed.iter().zip(gates) {
+            self.nodes[mixed.0].source = Source::Mixture(*gate, experts.to_vec());
+        }
+        mixed
     }
 
     /// `Σ_f α_f v_f` over the fields of each row, with `α = softmax(⟨q_f, k_f⟩ / √cols)`: AITM's transfer (Xi et al.
@@ -1031,9 +1048,8 @@ impl<T: Real> Graph<T> {
 
     fn place_nodes(&mut self) -> Vec<Buffer> {
         let mut buffers = Vec::new();
-        // Rows start at multiples of 16 values, so that vector loads are aligned and padding is never a lone value.
         let stride_of = |node: &Node| {
-            if node.packed || node.cols < 8 { node.cols } else { node.cols.next_multiple_of(16) }
+            if node.packed || node.cols < 8 { node.cols } else { row_distance(node.cols) }
         };
         for i in 0..self.nodes.len() {
             if self.nodes[i].view == View::Own {

@@ -36,6 +36,7 @@
 //! assert!(engine.losses()[0].mean() < 0.01);
 //! ```
 
+mod aligned;
 mod batch;
 mod dense_layer;
 pub mod embedding;

@@ -2,6 +2,13 @@
 
 use std::marker::PhantomData;
 
+/// Distance of rows that are `cols` long: whole vectors, so that each row starts a cache line, and no large power of two, so
+/// that the lines of a column do not compete for the same few places of a cache.
+pub(crate) fn row_distance(cols: usize) -> usize {
+    let vectors = cols.div_ceil(16);
+    16 * if vectors.is_multiple_of(4) { vectors + 1 } else { vectors }
+}
+
 /// A read-only matrix view: row `i` is `cols` values starting at `ptr + i * stride`.
 #[derive(Clone, Copy)]
 pub(crate) struct Mat<'a, T> {

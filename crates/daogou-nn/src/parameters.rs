@@ -1,5 +1,6 @@
 //! The values a model learns.
 
+use crate::aligned::Aligned;
 use crate::batch::Micro;
 use crate::embedding::Table;
 use crate::graph::Model;
@@ -15,7 +16,7 @@ pub struct Parameters<T = f32> {
     pub(crate) tables: Vec<Table<T>>,
     pub(crate) dense: Vec<T>,
     /// What passes read besides: transposed weights and the products of small tables.
-    derived: Vec<T>,
+    derived: Aligned<T>,
     weights: Vec<Weight>,
     projections: Vec<Projection>,
 }
@@ -26,7 +27,7 @@ impl<T: Real> Parameters<T> {
         let mut new = Self {
             tables: model.tables.iter().map(|spec| Table::new(spec, seed)).collect(),
             dense: vec![T::ZERO; model.n_values],
-            derived: vec![T::ZERO; model.n_derived],
+            derived: Aligned::zeros(model.n_derived),
             weights: model.weights.clone(),
             projections: model.projections.clone(),
         };

@@ -20,7 +20,7 @@ use crate::embedding::Table;
 use crate::engine::SendMut;
 use crate::graph::TableId;
 use crate::kernels::product::{self, Start};
-use crate::matrix::{Mat, MatMut};
+use crate::matrix::{Mat, MatMut, row_distance};
 use crate::real::Real;
 use crate::team::Team;
 
@@ -49,24 +49,21 @@ impl Weight {
     /// `[units, width]`.
     pub(crate) fn matrix<'a, T>(&self, dense: &'a [T], derived: &'a [T]) -> Mat<'a, T> {
         match self.gathered {
-            Some((at, _)) => {
-                Mat::packed(&derived[at..at + self.units * self.width()], self.width())
-            }
+            Some((at, _)) => Mat::strided(&derived[at..], self.gathered_shape()),
             None => Mat::strided(&dense[self.offset + self.columns[0].start..], self.shape()),
         }
     }
 
     /// `[width, units]`.
     pub(crate) fn transpose<'a, T>(&self, derived: &'a [T]) -> Mat<'a, T> {
-        Mat::packed(&derived[self.transposed..][..self.width() * self.units], self.units)
+        let shape = (self.width(), self.units, row_distance(self.units));
+        Mat::strided(&derived[self.transposed..], shape)
     }
 
     /// `[units, width]` of the gradient vector.
     pub(crate) fn gradient<'a, T>(&self, grads: &'a mut [T]) -> MatMut<'a, T> {
         match self.gathered {
-            Some((_, at)) => {
-                MatMut::strided(&mut grads[at..], (self.units, self.width(), self.width()))
-            }
+            Some((_, at)) => MatMut::strided(&mut grads[at..], self.gathered_shape()),
             None => {
                 MatMut::strided(&mut grads[self.offset + self.columns[0].start..], self.shape())
             }
@@ -76,6 +73,11 @@ impl Weight {
     /// Rows, columns and stride of a single range of columns.
     fn shape(&self) -> (usize, usize, usize) {
         (self.units, self.width(), self.cols)
+    }
+
+    /// The same of several ranges, gathered.
+    fn gathered_shape(&self) -> (usize, usize, usize) {
+        (self.units, self.width(), row_distance(self.width()))
     }
 }
 
@@ -118,7 +120,8 @@ pub(crate) fn derive<T: Real>(
     let (to, members) = (SendMut(derived.as_mut_ptr()), team.size());
     team.run(&|member| {
         for weight in weights {
-            let (units, width) = (weight.units, weight.width());
+            let (units, width) = (weight.units, row_distance(weight.width()));
+            let column_len = row_distance(units);
             let own = share(units, member, members);
             let mut start = 0;
             for columns in &weight.columns {
@@ -127,7 +130,7 @@ pub(crate) fn derive<T: Real>(
                     for (column, &w) in (start..).zip(row) {
                         // SAFETY: both places are inside the ranges planned for this weight, at units of this member's.
                         unsafe {
-                            *to.at(weight.transposed + column * units + unit) = w;
+                            *to.at(weight.transposed + column * column_len + unit) = w;
                             if let Some((at, _)) = weight.gathered {
                                 *to.at(at + unit * width + column) = w;
                             }
@@ -152,7 +155,7 @@ pub(crate) fn derive<T: Real>(
                 let start = projection.values + rows.start * weight.units;
                 let (width, units) = (weight.width(), weight.units);
                 (
-                    Mat::new(to.at(weight.transposed), width, units, units),
+                    Mat::new(to.at(weight.transposed), width, units, row_distance(units)),
                     MatMut::new(to.at(start), rows.len(), weight.units, weight.units),
                 )
             };
@@ -182,7 +185,7 @@ pub(crate) fn spread<T: Real>(
     team.run(&|member| {
         for weight in weights {
             let Some((_, from)) = weight.gathered else { continue };
-            let width = weight.width();
+            let width = row_distance(weight.width());
             let mut start = 0;
             for columns in &weight.columns {
                 for unit in share(weight.units, member, members) {

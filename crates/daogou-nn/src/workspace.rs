@@ -1,5 +1,6 @@
 //! The memory one thread needs to run a graph: a value and a gradient buffer per node, reused for every micro-batch.
 
+use crate::aligned::Aligned;
 use crate::batch::Micro;
 use crate::graph::{Model, NOWHERE, NodeId};
 use crate::kernels;
@@ -7,9 +8,9 @@ use crate::real::Real;
 
 /// Buffers of one thread. Grows to the largest micro-batch seen, then allocates nothing.
 pub struct Workspace<T = f32> {
-    pub(crate) values: Vec<Vec<T>>,
-    pub(crate) grads: Vec<Vec<T>>,
-    pub(crate) scratch: Vec<Vec<T>>,
+    pub(crate) values: Vec<Aligned<T>>,
+    pub(crate) grads: Vec<Aligned<T>>,
+    pub(crate) scratch: Vec<Aligned<T>>,
     pub(crate) loss_row: Vec<T>,
     rows: Vec<usize>,
 }
@@ -18,9 +19,9 @@ impl<T: Real> Workspace<T> {
     /// Empty buffers for `model`.
     pub fn new(model: &Model<T>) -> Self {
         Self {
-            values: vec![Vec::new(); model.buffers.len()],
-            grads: vec![Vec::new(); model.buffers.len()],
-            scratch: vec![Vec::new(); model.ops.len()],
+            values: vec![Aligned::default(); model.buffers.len()],
+            grads: vec![Aligned::default(); model.buffers.len()],
+            scratch: vec![Aligned::default(); model.ops.len()],
             loss_row: vec![
                 T::ZERO;
                 kernels::whole(model.nodes.iter().map(|n| n.cols).max().unwrap_or(0))
@@ -32,27 +33,22 @@ impl<T: Real> Workspace<T> {
     /// Numbers it has room for.
     pub(crate) fn values_held(&self) -> usize {
         let all = [&self.values, &self.grads, &self.scratch];
-        all.into_iter().flatten().map(Vec::len).sum::<usize>() + self.loss_row.len()
+        all.into_iter().flatten().map(|values| values.len()).sum::<usize>() + self.loss_row.len()
     }
 
     /// Makes room for a micro-batch; gradients only when training.
     pub(crate) fn reserve(&mut self, model: &Model<T>, micro: &Micro<T>, train: bool) {
         self.rows.copy_from_slice(&micro.rows);
-        let grow = |buffer: &mut Vec<T>, need: usize| {
-            if buffer.len() < need {
-                buffer.resize(need, T::ZERO);
-            }
-        };
         for (index, buffer) in model.buffers.iter().enumerate() {
             let need = micro.rows[buffer.domain.0] * buffer.row_len;
-            grow(&mut self.values[index], need);
+            self.values[index].grow(need);
             if train {
-                grow(&mut self.grads[index], need);
+                self.grads[index].grow(need);
             }
         }
         for (index, op) in model.ops.iter().enumerate() {
             if let Some((domain, per_row)) = op.scratch(&model.nodes) {
-                grow(&mut self.scratch[index], micro.rows[domain.0] * per_row);
+                self.scratch[index].grow(micro.rows[domain.0] * per_row);
             }
         }
     }

@@ -4,6 +4,7 @@ mod update;
 
 pub(crate) use update::{RowUpdate, SharedTable, Slots};
 
+use crate::aligned::Aligned;
 use crate::init::Init;
 use crate::optim::TableOptimizer;
 use crate::real::Real;
@@ -23,20 +24,26 @@ pub struct Table<T = f32> {
     name: String,
     rows: usize,
     dim: usize,
-    pub(crate) values: Vec<T>,
-    pub(crate) state: Vec<T>,
+    pub(crate) values: Aligned<T>,
+    pub(crate) state: Aligned<T>,
 }
 
 impl<T: Real> Table<T> {
     pub(crate) fn new(spec: &TableSpec, seed: u64) -> Self {
-        let mut values = vec![T::ZERO; spec.rows * spec.dim];
+        let mut values = Aligned::zeros(spec.rows * spec.dim);
         spec.init.fill(&mut values, seed, &spec.name);
-        Self { name: spec.name.clone(), rows: spec.rows, dim: spec.dim, values, state: Vec::new() }
+        Self {
+            name: spec.name.clone(),
+            rows: spec.rows,
+            dim: spec.dim,
+            values,
+            state: Aligned::default(),
+        }
     }
 
     /// Gives every row its optimiser state, at zero.
     pub(crate) fn start(&mut self, optimizer: TableOptimizer) {
-        self.state = vec![T::ZERO; self.rows * optimizer.state_per_row(self.dim)];
+        self.state = Aligned::zeros(self.rows * optimizer.state_per_row(self.dim));
     }
 
     /// Name, as in a PyTorch state dict without `.weight`.

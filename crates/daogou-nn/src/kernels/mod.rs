@@ -6,6 +6,7 @@ pub(crate) mod product;
 #[cfg(test)]
 pub(crate) mod scalar;
 
+use crate::matrix::{Mat, MatMut};
 use crate::real::Real;
 
 /// Runs `work` compiled for the best instruction set of this chip.
@@ -80,11 +81,46 @@ pub(crate) fn add<T: Real>(y: &mut [T], x: &[T]) {
 
 /// Lanes of [`sum`] and [`dot`]: partial sums that the compiler keeps in one vector register. The order of additions
 /// is fixed by this number, not by the chip.
-const LANES: usize = 16;
+pub(crate) const LANES: usize = 16;
+
+/// Takes `x` and `y` into lanes, by whole vectors, then by half and quarter ones, so that the last few need no mask.
+#[inline(always)]
+fn in_lanes<T: Real>(
+    x: &[T],
+    y: &[T],
+    mut lanes: [T; LANES],
+    step: impl Fn(T, T, T) -> T,
+) -> [T; LANES] {
+    let (x, x_rest) = x.as_chunks::<LANES>();
+    let (y, y_rest) = y.as_chunks::<LANES>();
+    for (x, y) in x.iter().zip(y) {
+        for i in 0..LANES {
+            lanes[i] = step(lanes[i], x[i], y[i]);
+        }
+    }
+    let (x, x_rest) = x_rest.as_chunks::<8>();
+    let (y, y_rest) = y_rest.as_chunks::<8>();
+    for (x, y) in x.iter().zip(y) {
+        for i in 0..8 {
+            lanes[i] = step(lanes[i], x[i], y[i]);
+        }
+    }
+    let (x, x_rest) = x_rest.as_chunks::<4>();
+    let (y, y_rest) = y_rest.as_chunks::<4>();
+    for (x, y) in x.iter().zip(y) {
+        for i in 0..4 {
+            lanes[i] = step(lanes[i], x[i], y[i]);
+        }
+    }
+    for (x, y) in x_rest.iter().zip(y_rest) {
+        lanes[0] = step(lanes[0], *x, *y);
+    }
+    lanes
+}
 
 /// Halves added to halves, down to one number; every step is a vector's.
 #[inline(always)]
-fn fold<T: Real>(lanes: [T; LANES], with: impl Fn(T, T) -> T) -> T {
+pub(crate) fn fold<T: Real>(lanes: [T; LANES], with: impl Fn(T, T) -> T) -> T {
     let (mut eight, mut four) = ([T::ZERO; 8], [T::ZERO; 4]);
     for i in 0..8 {
         eight[i] = with(lanes[i], lanes[i + 8]);
@@ -98,52 +134,19 @@ fn fold<T: Real>(lanes: [T; LANES], with: impl Fn(T, T) -> T) -> T {
 /// Σ x.
 #[inline(always)]
 pub(crate) fn sum<T: Real>(x: &[T]) -> T {
-    let mut lanes = [T::ZERO; LANES];
-    let chunks = x.chunks_exact(LANES);
-    let rest = chunks.remainder();
-    for chunk in chunks {
-        for (lane, &x) in lanes.iter_mut().zip(chunk) {
-            *lane += x;
-        }
-    }
-    for (lane, &x) in lanes.iter_mut().zip(rest) {
-        *lane += x;
-    }
-    fold(lanes, |a, b| a + b)
+    fold(in_lanes(x, x, [T::ZERO; LANES], |sum, x, _| sum + x), |a, b| a + b)
 }
 
 /// Σ x·y.
 #[inline(always)]
 pub(crate) fn dot<T: Real>(x: &[T], y: &[T]) -> T {
-    let mut lanes = [T::ZERO; LANES];
-    let (cx, cy) = (x.chunks_exact(LANES), y.chunks_exact(LANES));
-    let (rx, ry) = (cx.remainder(), cy.remainder());
-    for (a, b) in cx.zip(cy) {
-        for i in 0..LANES {
-            lanes[i] += a[i] * b[i];
-        }
-    }
-    for ((lane, &x), &y) in lanes.iter_mut().zip(rx).zip(ry) {
-        *lane += x * y;
-    }
-    fold(lanes, |a, b| a + b)
+    fold(in_lanes(x, y, [T::ZERO; LANES], |sum, x, y| sum + x * y), |a, b| a + b)
 }
 
-/// The largest value; NaN if `x` is empty.
+/// The largest value.
 #[inline(always)]
 pub(crate) fn max<T: Real>(x: &[T]) -> T {
-    let mut lanes = [x[0]; LANES];
-    let chunks = x.chunks_exact(LANES);
-    let rest = chunks.remainder();
-    for chunk in chunks {
-        for (lane, &x) in lanes.iter_mut().zip(chunk) {
-            *lane = lane.max(x);
-        }
-    }
-    for (lane, &x) in lanes.iter_mut().zip(rest) {
-        *lane = lane.max(x);
-    }
-    fold(lanes, T::max)
+    fold(in_lanes(x, x, [x[0]; LANES], |top, x, _| top.max(x)), T::max)
 }
 
 /// `out = softmax(z)`, returning ln Σ e^z. Subtracts the maximum first. Whatever `out` has room for beyond `z` becomes 0:
@@ -170,6 +173,48 @@ pub(crate) fn softmax<T: Real>(z: &[T], out: &mut [T]) -> T {
         *o *= scale;
     }
     top + total.ln()
+}
+
+/// Columns of a row that would not fill a vector.
+const FEW: usize = 8;
+
+/// The softmax of each row of `x`. Rows of few columns are taken [`LANES`] at a time, each in a lane of its own.
+#[inline(always)]
+pub(crate) fn softmax_rows<T: Real>(x: Mat<'_, T>, y: &mut MatMut<'_, T>) {
+    if x.cols > FEW {
+        return (0..x.rows).for_each(|i| {
+            softmax(x.row(i), y.row(i));
+        });
+    }
+    for start in (0..x.rows).step_by(LANES) {
+        let n = LANES.min(x.rows - start);
+        let mut columns = [[T::ZERO; LANES]; FEW];
+        for lane in 0..n {
+            for (column, &x) in columns.iter_mut().zip(x.row(start + lane)) {
+                column[lane] = x;
+            }
+        }
+        let columns = &mut columns[..x.cols];
+        let (mut top, mut total) = (columns[0], [T::ZERO; LANES]);
+        for column in &columns[1..] {
+            (0..LANES).for_each(|lane| top[lane] = top[lane].max(column[lane]));
+        }
+        for column in columns.iter_mut() {
+            for lane in 0..LANES {
+                column[lane] = (column[lane] - top[lane]).exp();
+                total[lane] += column[lane];
+            }
+        }
+        let scale = total.map(|total| T::ONE / total);
+        for column in columns.iter_mut() {
+            (0..LANES).for_each(|lane| column[lane] *= scale[lane]);
+        }
+        for lane in 0..n {
+            for (column, y) in columns.iter().zip(y.row(start + lane)) {
+                *y = column[lane];
+            }
+        }
+    }
 }
 
 /// The probability `1 / (1 + e^-z)` of each logit, into `out`.
@@ -224,6 +269,17 @@ mod tests {
             prop_assert!(near(lse, scalar::softmax(&x, &mut plain), 20.0));
             for (f, p) in fast.iter().zip(&plain) {
                 prop_assert!(near(*f, *p, 0.0));
+            }
+            for cols in 1..=x.len().min(FEW + 3) {
+                let (rows, pad) = (x.len() / cols, 2);
+                let mut out = vec![7.0; rows * (cols + pad)];
+                let mut to = MatMut::strided(&mut out, (rows, cols, cols + pad));
+                vectorised(|| softmax_rows(Mat::packed(&x[..rows * cols], cols), &mut to));
+                for (x, out) in x.chunks_exact(cols).zip(out.chunks_exact(cols + pad)) {
+                    scalar::softmax(x, &mut plain[..cols]);
+                    prop_assert!(out[..cols].iter().zip(&plain).all(|(f, p)| near(*f, *p, 0.0)));
+                    prop_assert_eq!(&out[cols..], &[7.0; 2]);
+                }
             }
             let (mut u, mut v) = (y.clone(), y.clone());
             vectorised(|| axpy(&mut u, a, &x));

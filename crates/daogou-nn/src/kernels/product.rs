@@ -144,6 +144,23 @@ const fn rows_of_tile(registers: usize) -> usize {
     if registers >= 32 { 14 } else { 6 }
 }
 
+/// Steps of the sums that are taken at a time, so that what they read of `a` and `b` stays in the nearest cache from tile to
+/// tile. Sums go on from where they were, so it changes no bit.
+const STEPS: usize = 128;
+
+/// Some steps of some columns of a product.
+struct Panel<'a> {
+    o: &'a Operands<'a, f32>,
+    /// First column, and how many.
+    j: usize,
+    cols: usize,
+    /// First step, and how many.
+    p: usize,
+    steps: usize,
+    start: Start<'a, f32>,
+    relu: bool,
+}
+
 /// The product for `f32`, in tiles that stay in registers.
 pub(crate) fn tiled(operands: &Operands<'_, f32>) {
     struct Tiled<'a>(&'a Operands<'a, f32>);
@@ -153,22 +170,27 @@ pub(crate) fn tiled(operands: &Operands<'_, f32>) {
         fn with_simd<S: pulp::Simd>(self, simd: S) {
             let o = self.0;
             let width = WIDE * S::F32_LANES;
-            let tile = rows_of_tile(S::REGISTER_COUNT);
             let n = o.n - o.narrow();
-            for j in (0..n).step_by(width) {
-                let cols = width.min(n - j);
-                let mut i = 0;
-                while i < o.m {
-                    let rows = tile.min(o.m - i);
-                    // SAFETY: rows `i..i + rows` and columns `j..j + cols` are inside the operands.
+            // Without a step there is still a start to write.
+            for p in (0..o.k.max(1)).step_by(STEPS) {
+                let steps = STEPS.min(o.k - p);
+                let start = if p == 0 { o.start } else { Start::Add };
+                let relu = o.relu && p + steps == o.k;
+                for j in (0..n).step_by(width) {
+                    let cols = width.min(n - j);
+                    let panel = Panel { o, j, cols, p, steps, start, relu };
+                    // SAFETY: columns `j..j + cols` and steps `p..p + steps` are inside the operands.
                     unsafe {
-                        if cols > S::F32_LANES {
-                            by_rows::<S, WIDE>(simd, o, (i, rows), (j, cols));
+                        if cols == width {
+                            by_rows::<S, WIDE, true>(simd, &panel);
+                        } else if cols > S::F32_LANES {
+                            by_rows::<S, WIDE, false>(simd, &panel);
+                        } else if cols == S::F32_LANES {
+                            by_rows::<S, 1, true>(simd, &panel);
                         } else {
-                            by_rows::<S, 1>(simd, o, (i, rows), (j, cols));
+                            by_rows::<S, 1, false>(simd, &panel);
                         }
                     }
-                    i += rows;
                 }
             }
         }
@@ -188,7 +210,7 @@ pub(crate) fn tiled(operands: &Operands<'_, f32>) {
 }
 
 /// Last columns that would leave most of a vector empty; the same on every chip, so that the bits are.
-const NARROW: usize = 4;
+const NARROW: usize = 2;
 
 /// Longest sum over a column that is copied first.
 const LONGEST: usize = 1024;
@@ -251,54 +273,58 @@ unsafe fn column(o: &Operands<'_, f32>, j: usize) {
     }
 }
 
-/// Picks the tile of the right height.
+/// Cuts the rows of a panel into tiles.
 ///
 /// # Safety
-/// Rows `i..i + rows` and columns `j..j + cols` are inside the operands; `cols` is at most `W` vectors and more than
-/// `W − 1`.
+/// The panel is inside its operands; its columns are `W` vectors if `FULL`, else fewer than that and more than `W − 1`.
 #[inline(always)]
-unsafe fn by_rows<S: pulp::Simd, const W: usize>(
-    simd: S,
-    o: &Operands<'_, f32>,
-    (i, rows): (usize, usize),
-    (j, cols): (usize, usize),
-) {
-    macro_rules! heights {
-        ($($height:literal $tile:ident)*) => {
-            match rows {
-                $(
-                    $height if $height <= rows_of_tile(S::REGISTER_COUNT) => {
-                        simd.vectorize($tile::<W> { o, i, j, cols });
-                    }
-                )*
-                _ => unreachable!("a tile of {rows} rows"),
-            }
-        };
+unsafe fn by_rows<S: pulp::Simd, const W: usize, const FULL: bool>(simd: S, panel: &Panel<'_>) {
+    let height = rows_of_tile(S::REGISTER_COUNT);
+    let (tiles, rest) = (panel.o.m / height, panel.o.m % height);
+    let run = |i: usize, rows: usize, tiles: usize| {
+        macro_rules! heights {
+            ($($height:literal $tile:ident)*) => {
+                match rows {
+                    $(
+                        $height if $height <= rows_of_tile(S::REGISTER_COUNT) => {
+                            simd.vectorize($tile::<W, FULL> { panel, i, tiles });
+                        }
+                    )*
+                    _ => unreachable!("a tile of {rows} rows"),
+                }
+            };
+        }
+        heights!(1 Tile1 2 Tile2 3 Tile3 4 Tile4 5 Tile5 6 Tile6 7 Tile7 8 Tile8 9 Tile9 10 Tile10 11 Tile11
+            12 Tile12 13 Tile13 14 Tile14);
+    };
+    if tiles > 0 {
+        run(0, height, tiles);
     }
-    heights!(1 Tile1 2 Tile2 3 Tile3 4 Tile4 5 Tile5 6 Tile6 7 Tile7 8 Tile8 9 Tile9 10 Tile10 11 Tile11
-        12 Tile12 13 Tile13 14 Tile14);
+    if rest > 0 {
+        run(tiles * height, rest, 1);
+    }
 }
 
 /// One or two vectors of one row of a tile, in registers.
 type Lane<S> = (<S as pulp::Simd>::f32s, <S as pulp::Simd>::f32s);
 
-/// Defines tiles of a fixed height. Each row of the result is a variable of its own, since an array of them would live on
-/// the stack; each tile is a function of its own ([`pulp::Simd::vectorize`]), with all registers to use.
+/// Defines tiles of a fixed height, some of them one below the other. Each row of the result is a variable of its own, since
+/// an array of them would live on the stack; each kind of tile is a function of its own ([`pulp::Simd::vectorize`]), with
+/// all registers to use.
 macro_rules! tiles {
-    ($($tile:ident: $($row:ident $r:literal)*;)*) => {
+    ($($tile:ident: $height:literal $($row:ident $r:literal)*;)*) => {
         $(
-            struct $tile<'a, const W: usize> {
-                o: &'a Operands<'a, f32>,
+            struct $tile<'a, const W: usize, const FULL: bool> {
+                panel: &'a Panel<'a>,
                 i: usize,
-                j: usize,
-                cols: usize,
+                tiles: usize,
             }
 
-            impl<const W: usize> pulp::WithSimd for $tile<'_, W> {
+            impl<const W: usize, const FULL: bool> pulp::WithSimd for $tile<'_, W, FULL> {
                 type Output = ();
                 #[inline(always)]
                 fn with_simd<S: pulp::Simd>(self, simd: S) {
-                    let Self { o, i, j, cols } = self;
+                    let Panel { o, j, cols, p, steps, start, relu } = *self.panel;
                     let lanes = S::F32_LANES;
                     let width = W * lanes;
                     let tail = simd.mask_between_m32s(0, (cols - (W - 1) * lanes) as u32);
@@ -307,9 +333,8 @@ macro_rules! tiles {
                     // `b` is read whole while that stays before its last value, and through `tail` after that.
                     unsafe {
                         // A masked access is a function call where the chip has no masks: only where it must be.
-                        let full = cols == W * lanes;
                         let last = |at: *const f32| {
-                            if full { at.cast::<S::f32s>().read_unaligned() } else { simd.mask_load_ptr_f32s(tail, at) }
+                            if FULL { at.cast::<S::f32s>().read_unaligned() } else { simd.mask_load_ptr_f32s(tail, at) }
                         };
                         let load = |at: *const f32| -> Lane<S> {
                             if W == 2 {
@@ -318,65 +343,73 @@ macro_rules! tiles {
                                 (last(at), zero)
                             }
                         };
-                        let c = o.c.add(i * o.c_row + j);
-                        $(
-                            let mut $row: Lane<S> = match o.start {
-                                Start::Zero => (zero, zero),
-                                Start::Add => load(c.add($r * o.c_row)),
-                                Start::Bias(bias) => load(bias.as_ptr().add(j)),
-                            };
-                        )*
-                        let past_end = (j + width).saturating_sub(o.n).div_ceil(o.b_step.max(1));
-                        let whole = o.k.saturating_sub(past_end);
+                        let past_end =
+                            if FULL { 0 } else { (j + width).saturating_sub(o.n).div_ceil(o.b_step.max(1)) };
+                        let whole = steps.min(o.k.saturating_sub(p + past_end));
                         // Every third row has a pointer; the two after it are one and two strides further. A pointer
                         // per row would not fit the registers.
                         let s = o.a_row;
-                        let mut a: [*const f32; 5] =
-                            std::array::from_fn(|q| o.a.wrapping_add((i + 3 * q) * s));
-                        let mut b = o.b.add(j);
-                        for _ in 0..whole {
-                            let b0 = b.cast::<S::f32s>().read_unaligned();
-                            let b1 =
-                                if W == 2 { b.add(lanes).cast::<S::f32s>().read_unaligned() } else { zero };
+                        let mut rows: [*const f32; 5] =
+                            std::array::from_fn(|q| o.a.wrapping_add((self.i + 3 * q) * s + p * o.a_step));
+                        let mut c = o.c.add(self.i * o.c_row + j);
+                        for _ in 0..self.tiles {
                             $(
-                                let x = simd.splat_f32s(*a[$r / 3].add(s * ($r % 3)));
-                                $row.0 = simd.mul_add_e_f32s(x, b0, $row.0);
-                                if W == 2 {
-                                    $row.1 = simd.mul_add_e_f32s(x, b1, $row.1);
-                                }
+                                let mut $row: Lane<S> = match start {
+                                    Start::Zero => (zero, zero),
+                                    Start::Add => load(c.add($r * o.c_row)),
+                                    Start::Bias(bias) => load(bias.as_ptr().add(j)),
+                                };
                             )*
-                            a = a.map(|p| p.wrapping_add(o.a_step));
-                            b = b.wrapping_add(o.b_step);
-                        }
-                        for _ in whole..o.k {
-                            let (b0, b1) = load(b);
-                            $(
-                                let x = simd.splat_f32s(*a[$r / 3].add(s * ($r % 3)));
-                                $row.0 = simd.mul_add_e_f32s(x, b0, $row.0);
-                                if W == 2 {
-                                    $row.1 = simd.mul_add_e_f32s(x, b1, $row.1);
-                                }
-                            )*
-                            a = a.map(|p| p.wrapping_add(o.a_step));
-                            b = b.wrapping_add(o.b_step);
-                        }
-                        $(
-                            let row = c.add($r * o.c_row);
-                            // In this order a NaN in the sum survives on x86, so that a diverged model is noticed.
-                            let clipped = (simd.max_f32s(zero, $row.0), simd.max_f32s(zero, $row.1));
-                            let (first, second) = if o.relu { clipped } else { $row };
-                            let (last, at) = if W == 2 {
-                                row.cast::<S::f32s>().write_unaligned(first);
-                                (second, row.add(lanes))
-                            } else {
-                                (first, row)
-                            };
-                            if full {
-                                at.cast::<S::f32s>().write_unaligned(last);
-                            } else {
-                                simd.mask_store_ptr_f32s(tail, at, last);
+                            let mut a = rows;
+                            let mut b = o.b.add(p * o.b_step + j);
+                            for _ in 0..whole {
+                                let b0 = b.cast::<S::f32s>().read_unaligned();
+                                let b1 =
+                                    if W == 2 { b.add(lanes).cast::<S::f32s>().read_unaligned() } else { zero };
+                                $(
+                                    let x = simd.splat_f32s(*a[$r / 3].add(s * ($r % 3)));
+                                    $row.0 = simd.mul_add_e_f32s(x, b0, $row.0);
+                                    if W == 2 {
+                                        $row.1 = simd.mul_add_e_f32s(x, b1, $row.1);
+                                    }
+                                )*
+                                a = a.map(|at| at.wrapping_add(o.a_step));
+                                b = b.wrapping_add(o.b_step);
                             }
-                        )*
+                            if !FULL {
+                                for _ in whole..steps {
+                                    let (b0, b1) = load(b);
+                                    $(
+                                        let x = simd.splat_f32s(*a[$r / 3].add(s * ($r % 3)));
+                                        $row.0 = simd.mul_add_e_f32s(x, b0, $row.0);
+                                        if W == 2 {
+                                            $row.1 = simd.mul_add_e_f32s(x, b1, $row.1);
+                                        }
+                                    )*
+                                    a = a.map(|at| at.wrapping_add(o.a_step));
+                                    b = b.wrapping_add(o.b_step);
+                                }
+                            }
+                            $(
+                                let row = c.add($r * o.c_row);
+                                // In this order a NaN in the sum survives on x86, so that a diverged model is noticed.
+                                let clipped = (simd.max_f32s(zero, $row.0), simd.max_f32s(zero, $row.1));
+                                let (first, second) = if relu { clipped } else { $row };
+                                let (last, at) = if W == 2 {
+                                    row.cast::<S::f32s>().write_unaligned(first);
+                                    (second, row.add(lanes))
+                                } else {
+                                    (first, row)
+                                };
+                                if FULL {
+                                    at.cast::<S::f32s>().write_unaligned(last);
+                                } else {
+                                    simd.mask_store_ptr_f32s(tail, at, last);
+                                }
+                            )*
+                            rows = rows.map(|at| at.wrapping_add($height * s));
+                            c = c.wrapping_add($height * o.c_row);
+                        }
                     }
                 }
             }
@@ -385,20 +418,20 @@ macro_rules! tiles {
 }
 
 tiles! {
-    Tile1: r0 0;
-    Tile2: r0 0 r1 1;
-    Tile3: r0 0 r1 1 r2 2;
-    Tile4: r0 0 r1 1 r2 2 r3 3;
-    Tile5: r0 0 r1 1 r2 2 r3 3 r4 4;
-    Tile6: r0 0 r1 1 r2 2 r3 3 r4 4 r5 5;
-    Tile7: r0 0 r1 1 r2 2 r3 3 r4 4 r5 5 r6 6;
-    Tile8: r0 0 r1 1 r2 2 r3 3 r4 4 r5 5 r6 6 r7 7;
-    Tile9: r0 0 r1 1 r2 2 r3 3 r4 4 r5 5 r6 6 r7 7 r8 8;
-    Tile10: r0 0 r1 1 r2 2 r3 3 r4 4 r5 5 r6 6 r7 7 r8 8 r9 9;
-    Tile11: r0 0 r1 1 r2 2 r3 3 r4 4 r5 5 r6 6 r7 7 r8 8 r9 9 r10 10;
-    Tile12: r0 0 r1 1 r2 2 r3 3 r4 4 r5 5 r6 6 r7 7 r8 8 r9 9 r10 10 r11 11;
-    Tile13: r0 0 r1 1 r2 2 r3 3 r4 4 r5 5 r6 6 r7 7 r8 8 r9 9 r10 10 r11 11 r12 12;
-    Tile14: r0 0 r1 1 r2 2 r3 3 r4 4 r5 5 r6 6 r7 7 r8 8 r9 9 r10 10 r11 11 r12 12 r13 13;
+    Tile1: 1 r0 0;
+    Tile2: 2 r0 0 r1 1;
+    Tile3: 3 r0 0 r1 1 r2 2;
+    Tile4: 4 r0 0 r1 1 r2 2 r3 3;
+    Tile5: 5 r0 0 r1 1 r2 2 r3 3 r4 4;
+    Tile6: 6 r0 0 r1 1 r2 2 r3 3 r4 4 r5 5;
+    Tile7: 7 r0 0 r1 1 r2 2 r3 3 r4 4 r5 5 r6 6;
+    Tile8: 8 r0 0 r1 1 r2 2 r3 3 r4 4 r5 5 r6 6 r7 7;
+    Tile9: 9 r0 0 r1 1 r2 2 r3 3 r4 4 r5 5 r6 6 r7 7 r8 8;
+    Tile10: 10 r0 0 r1 1 r2 2 r3 3 r4 4 r5 5 r6 6 r7 7 r8 8 r9 9;
+    Tile11: 11 r0 0 r1 1 r2 2 r3 3 r4 4 r5 5 r6 6 r7 7 r8 8 r9 9 r10 10;
+    Tile12: 12 r0 0 r1 1 r2 2 r3 3 r4 4 r5 5 r6 6 r7 7 r8 8 r9 9 r10 10 r11 11;
+    Tile13: 13 r0 0 r1 1 r2 2 r3 3 r4 4 r5 5 r6 6 r7 7 r8 8 r9 9 r10 10 r11 11 r12 12;
+    Tile14: 14 r0 0 r1 1 r2 2 r3 3 r4 4 r5 5 r6 6 r7 7 r8 8 r9 9 r10 10 r11 11 r12 12 r13 13;
 }
 
 #[cfg(test)]
@@ -410,7 +443,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn products_match_the_plain_triple_loop(m in 1usize..40, n in 1usize..70, k in 1usize..40, pad in 0usize..5) {
+        fn products_match_the_plain_triple_loop(m in 1usize..160, n in 1usize..70, k in 1usize..160, pad in 0usize..5) {
             let mut rng = Rng::new(3, (m * 10_000 + n * 100 + k) as u64);
             let mut random = |rows: usize, cols: usize| -> Vec<f32> {
                 (0..rows * (cols + pad)).map(|_| rng.normal() as f32).collect()

@@ -58,16 +58,17 @@ impl<T: Real> Op<T> for Activate {
                     let (x, y, dy) = (x.row(i), y.row(i), dy.row(i));
                     let dx = dx.row(i);
                     match self.activation {
-                        Activation::None => give(modes[0], dx, |c| dy[c]),
+                        Activation::None => give(modes[0], dx, [dy], |[dy]| dy),
                         Activation::Relu => {
-                            give(modes[0], dx, |c| if y[c] <= T::ZERO { T::ZERO } else { dy[c] });
+                            let cut = |[y, dy]: [T; 2]| if y <= T::ZERO { T::ZERO } else { dy };
+                            give(modes[0], dx, [y, dy], cut);
                         }
-                        Activation::Silu => give(modes[0], dx, |c| {
-                            let s = x[c].sigmoid();
-                            dy[c] * (s + y[c] * (T::ONE - s))
+                        Activation::Silu => give(modes[0], dx, [x, y, dy], |[x, y, dy]| {
+                            let s = x.sigmoid();
+                            dy * (s + y * (T::ONE - s))
                         }),
                         Activation::Sigmoid => {
-                            give(modes[0], dx, |c| dy[c] * y[c] * (T::ONE - y[c]));
+                            give(modes[0], dx, [y, dy], |[y, dy]| dy * y * (T::ONE - y));
                         }
                     }
                 }

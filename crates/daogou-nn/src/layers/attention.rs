@@ -3,7 +3,7 @@
 //! `B` rows, `F` fields, `H` heads, `D` columns per head: `q, k, v, out` are `[B·F, H·D]`; the attention weights kept
 //! for the backward pass are `[B, H, F, F]`.
 
-use super::{Op, Pass, give};
+use super::{Op, Pass};
 use crate::graph::{DomainId, GradMode, Node, NodeId};
 use crate::kernels::{self, vectorised};
 use crate::real::Real;
@@ -76,7 +76,7 @@ impl<T: Real> Op<T> for Attention {
         let mut grads = [pass.grad_mut(self.q), pass.grad_mut(self.k), pass.grad_mut(self.v)];
         for (grad, mode) in grads.iter_mut().zip(modes) {
             if *mode == GradMode::Assign {
-                (0..grad.rows).for_each(|i| give(GradMode::Assign, grad.row(i), |_| T::ZERO));
+                (0..grad.rows).for_each(|i| grad.row(i).fill(T::ZERO));
             }
         }
         let [dq, dk, dv] = &mut grads;

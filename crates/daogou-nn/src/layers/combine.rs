@@ -36,12 +36,12 @@ impl<T: Real> Op<T> for Combine {
                     let (a, b) = (a.row(i), b.row(i));
                     let y = y.row(i);
                     match self.kind {
-                        Pointwise::Add => give(GradMode::Assign, y, |c| a[c] + b[c]),
-                        Pointwise::Sub => give(GradMode::Assign, y, |c| a[c] - b[c]),
+                        Pointwise::Add => give(GradMode::Assign, y, [a, b], |[a, b]| a + b),
+                        Pointwise::Sub => give(GradMode::Assign, y, [a, b], |[a, b]| a - b),
                         Pointwise::Mul if b.len() == 1 => {
-                            give(GradMode::Assign, y, |c| a[c] * b[0]);
+                            give(GradMode::Assign, y, [a], |[a]| a * b[0]);
                         }
-                        Pointwise::Mul => give(GradMode::Assign, y, |c| a[c] * b[c]),
+                        Pointwise::Mul => give(GradMode::Assign, y, [a, b], |[a, b]| a * b),
                     }
                 }
             },
@@ -59,21 +59,23 @@ impl<T: Real> Op<T> for Combine {
                     if modes[0] != GradMode::Skip {
                         let da = da.row(i);
                         match self.kind {
-                            Pointwise::Add | Pointwise::Sub => give(modes[0], da, |c| dy[c]),
-                            Pointwise::Mul if b.len() == 1 => give(modes[0], da, |c| dy[c] * b[0]),
-                            Pointwise::Mul => give(modes[0], da, |c| dy[c] * b[c]),
+                            Pointwise::Add | Pointwise::Sub => give(modes[0], da, [dy], |[dy]| dy),
+                            Pointwise::Mul if b.len() == 1 => {
+                                give(modes[0], da, [dy], |[dy]| dy * b[0]);
+                            }
+                            Pointwise::Mul => give(modes[0], da, [dy, b], |[dy, b]| dy * b),
                         }
                     }
                     if modes[1] != GradMode::Skip {
                         let db = db.row(i);
                         match self.kind {
-                            Pointwise::Add => give(modes[1], db, |c| dy[c]),
-                            Pointwise::Sub => give(modes[1], db, |c| -dy[c]),
+                            Pointwise::Add => give(modes[1], db, [dy], |[dy]| dy),
+                            Pointwise::Sub => give(modes[1], db, [dy], |[dy]| -dy),
                             Pointwise::Mul if b.len() == 1 => {
                                 let total = kernels::dot(dy, a);
-                                give(modes[1], db, |_| total);
+                                give(modes[1], db, [], |[]| total);
                             }
-                            Pointwise::Mul => give(modes[1], db, |c| dy[c] * a[c]),
+                            Pointwise::Mul => give(modes[1], db, [dy, a], |[dy, a]| dy * a),
                         }
                     }
                 }

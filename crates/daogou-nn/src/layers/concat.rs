@@ -45,7 +45,7 @@ impl<T: Real> Op<T> for Concat {
             if !placed && *mode != GradMode::Skip {
                 for i in 0..dx.rows {
                     let g = &grad.row(i)[start..];
-                    give(*mode, dx.row(i), |c| g[c]);
+                    give(*mode, dx.row(i), [g], |[g]| g);
                 }
             }
             start += dx.cols;

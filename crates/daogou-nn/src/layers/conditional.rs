@@ -55,8 +55,8 @@ impl<T: Real> Op<T> for Conditional {
                     let held = d > T::of(MARGIN);
                     let e = d.min(T::of(MARGIN)).exp();
                     let u = if held { T::ZERO } else { e / (T::ONE - e) };
-                    super::give(modes[0], da.row(i), |_| dy * (T::ONE + u));
-                    super::give(modes[1], dc.row(i), |_| -dy * ((-c).sigmoid() + u));
+                    super::give(modes[0], da.row(i), [], |[]| dy * (T::ONE + u));
+                    super::give(modes[1], dc.row(i), [], |[]| -dy * ((-c).sigmoid() + u));
                 }
             },
         );

@@ -13,11 +13,16 @@ pub(crate) struct Dropout {
 }
 
 impl Dropout {
-    /// What a value is multiplied by: 0 or 1 / (1 − rate). The same in forward and backward.
-    fn factor<T: Real>(&self, key: u64, row: usize, col: usize) -> T {
-        let bits = mix(key ^ mix(self.stream << 48 | (row as u64) << 16 | col as u64));
-        let uniform = (bits >> 11) as f64 * (1.0 / 9_007_199_254_740_992.0);
-        if uniform < self.rate { T::ZERO } else { T::of(1.0 / (1.0 - self.rate)) }
+    /// What the values of a row are multiplied by, one after the other: 0 or 1 / (1 − rate). The same in forward and backward.
+    fn factors<T: Real>(&self, key: u64, row: usize) -> impl FnMut() -> T {
+        let (first, rate) = (self.stream << 48 | (row as u64) << 16, self.rate);
+        let mut col = 0;
+        move || {
+            let bits = mix(key ^ mix(first | col));
+            col += 1;
+            let uniform = (bits >> 11) as f64 * (1.0 / 9_007_199_254_740_992.0);
+            if uniform < rate { T::ZERO } else { T::of(1.0 / (1.0 - rate)) }
+        }
     }
 }
 
@@ -33,7 +38,10 @@ impl<T: Real> Op<T> for Dropout {
         for i in 0..x.rows {
             let (x, y) = (x.row(i), y.row(i));
             match pass.randomness {
-                Some(key) => give(GradMode::Assign, y, |c| x[c] * self.factor(key, i, c)),
+                Some(key) => {
+                    let mut factors = self.factors::<T>(key, i);
+                    give(GradMode::Assign, y, [x], |[x]| x * factors());
+                }
                 None => y.copy_from_slice(x),
             }
         }
@@ -43,8 +51,11 @@ impl<T: Real> Op<T> for Dropout {
         for i in 0..dy.rows {
             let (dy, dx) = (dy.row(i), dx.row(i));
             match pass.randomness {
-                Some(key) => give(modes[0], dx, |c| dy[c] * self.factor(key, i, c)),
-                None => give(modes[0], dx, |c| dy[c]),
+                Some(key) => {
+                    let mut factors = self.factors::<T>(key, i);
+                    give(modes[0], dx, [dy], |[dy]| dy * factors());
+                }
+                None => give(modes[0], dx, [dy], |[dy]| dy),
             }
         }
     }

@@ -62,7 +62,7 @@ impl<T: Real> Op<T> for Fm {
                 || {
                     for (i, sum) in sums.chunks_exact(cols).enumerate() {
                         let (dy, x) = (dy.row(i), x.row(i));
-                        give(*mode, dx.row(i), |c| dy[c] * (sum[c] - x[c]));
+                        give(*mode, dx.row(i), [dy, sum, x], |[dy, sum, x]| dy * (sum - x));
                     }
                 },
             );

@@ -72,8 +72,8 @@ impl<T: Real> Op<T> for LayerNorm {
                 sum_g += dy[c] * scale[c];
                 sum_gx += dy[c] * scale[c] * normal;
             }
-            give(modes[0], dx.row(i), |c| {
-                inverse * (dy[c] * scale[c] - sum_g / n - (x[c] - mean) * inverse * sum_gx / n)
+            give(modes[0], dx.row(i), [x, dy, scale], |[x, dy, scale]| {
+                inverse * (dy * scale - sum_g / n - (x - mean) * inverse * sum_gx / n)
             });
         }
     }

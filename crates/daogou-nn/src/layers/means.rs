@@ -47,7 +47,7 @@ impl<T: Real> Op<T> for Means {
                 || {
                     for i in 0..dy.rows {
                         let g = dy.row(i)[f] * share;
-                        give(*mode, dx.row(i), |_| g);
+                        give(*mode, dx.row(i), [], |[]| g);
                     }
                 },
             );

@@ -321,12 +321,20 @@ impl<'a, T: Real> Pass<'a, T> {
     }
 }
 
-/// Writes or adds one row of gradient.
+/// Writes or adds one row, column after column, each computed from that column of the rows `of`. These may be longer; they
+/// are cut to one length beforehand, because a loop that could stop half-way is not vectorised.
 #[inline(always)]
-pub(crate) fn give<T: Real>(mode: GradMode, target: &mut [T], value: impl Fn(usize) -> T) {
+pub(crate) fn give<T: Real, const N: usize>(
+    mode: GradMode,
+    target: &mut [T],
+    of: [&[T]; N],
+    mut value: impl FnMut([T; N]) -> T,
+) {
+    let n = target.len();
+    let of = of.map(|row| &row[..n]);
     match mode {
         GradMode::Skip => {}
-        GradMode::Assign => target.iter_mut().enumerate().for_each(|(i, t)| *t = value(i)),
-        GradMode::Add => target.iter_mut().enumerate().for_each(|(i, t)| *t += value(i)),
+        GradMode::Assign => (0..n).for_each(|c| target[c] = value(of.map(|row| row[c]))),
+        GradMode::Add => (0..n).for_each(|c| target[c] += value(of.map(|row| row[c]))),
     }
 }

@@ -97,7 +97,7 @@ impl<T: Real> Op<T> for Pool {
             || {
                 for (i, &parent) in map.iter().enumerate() {
                     let (g, w) = (dy.row(parent as usize), weight[parent as usize]);
-                    super::give(modes[0], dx.row(i), |c| g[c] * w);
+                    super::give(modes[0], dx.row(i), [g], |[g]| g * w);
                 }
             },
         );

@@ -21,11 +21,7 @@ impl<T: Real> Op<T> for Softmax {
         let (x, mut y) = (pass.value(self.x), pass.value_mut(self.out));
         vectorised(
             #[inline(always)]
-            || {
-                for i in 0..x.rows {
-                    kernels::softmax(x.row(i), y.row(i));
-                }
-            },
+            || kernels::softmax_rows(x, &mut y),
         );
     }
     /// dx = y ⊙ (dy − Σ y·dy).
@@ -37,7 +33,7 @@ impl<T: Real> Op<T> for Softmax {
                 for i in 0..y.rows {
                     let (y, dy) = (y.row(i), dy.row(i));
                     let mean = kernels::dot(y, dy);
-                    give(modes[0], dx.row(i), |c| y[c] * (dy[c] - mean));
+                    give(modes[0], dx.row(i), [y, dy], |[y, dy]| y * (dy - mean));
                 }
             },
         );

@@ -76,13 +76,13 @@ impl<T: Real> Op<T> for Transfer {
                         let (q, k) = (q.row(i), k.row(i));
                         // One at a time: two of them may be the same node.
                         if modes[0] != GradMode::Skip {
-                            give(modes[0], dq.row(i), |c| ds * k[c]);
+                            give(modes[0], dq.row(i), [k], |[k]| ds * k);
                         }
                         if modes[1] != GradMode::Skip {
-                            give(modes[1], dk.row(i), |c| ds * q[c]);
+                            give(modes[1], dk.row(i), [q], |[q]| ds * q);
                         }
                         if modes[2] != GradMode::Skip {
-                            give(modes[2], dv.row(i), |c| w * d[c]);
+                            give(modes[2], dv.row(i), [d], |[d]| w * d);
                         }
                     }
                 }

@@ -48,7 +48,9 @@ impl<T: Real> Loss<T> for CrossEntropy {
                             }
                             if let Some(scale) = scale {
                                 let g = scale * w;
-                                give(modes[0], dz.row(i), |c| g * (mass * softmax[c] - t[c]));
+                                give(modes[0], dz.row(i), [&*softmax, t], |[p, t]| {
+                                    g * (mass * p - t)
+                                });
                             }
                         }
                         Target::Class(_) => {
@@ -61,7 +63,7 @@ impl<T: Real> Loss<T> for CrossEntropy {
                             if let Some(scale) = scale {
                                 let g = scale * w;
                                 let row = dz.row(i);
-                                give(modes[0], row, |c| g * softmax[c]);
+                                give(modes[0], row, [&*softmax], |[p]| g * p);
                                 if modes[0] != GradMode::Skip {
                                     row[class] -= g;
                                 }

@@ -75,9 +75,9 @@ fn mmoe(sizes: &Sizes) -> Model {
     let names = TASKS.map(|task| format!("gates.{task}"));
     let gates = names.each_ref().map(|name| (name.as_str(), experts.len()));
     let gates = g.linear_group(&gates, x, Activation::None);
-    for (task, gate) in TASKS.into_iter().zip(gates) {
-        let gate = g.softmax(gate);
-        let mixed = g.mixture(gate, &experts);
+    let gates: Vec<NodeId> = gates.into_iter().map(|gate| g.softmax(gate)).collect();
+    let mixed = g.mixtures(&gates, &experts);
+    for (task, mixed) in TASKS.into_iter().zip(mixed) {
         g.represent(mixed);
         let tower = g.mlp(&format!("{task}_tower"), mixed, &[64], Activation::Relu);
         let logit = g.linear(&format!("{task}_head"), tower, 1, Activation::None);

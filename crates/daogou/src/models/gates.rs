@@ -44,7 +44,8 @@ pub(super) fn experts(named: &[(String, NodeId)], outputs: &[NodeId]) -> Vec<Exp
     pairs.map(|((name, _), &output)| Expert { name: name.clone(), output }).collect()
 }
 
-/// What each gate lets through. Gates of neighbours with the same input are one product.
+/// What each gate lets through. Gates of neighbours with the same input are one product, and mixtures of neighbours with the
+/// same experts besides are one pass over them.
 pub(super) fn mixtures(
     g: &mut Graph,
     gates: &[Gate],
@@ -56,27 +57,35 @@ pub(super) fn mixtures(
         let group: Vec<(&str, usize)> =
             together.iter().map(|gate| (gate.name.as_str(), gate.experts.len())).collect();
         let logits = g.linear_group(&group, together[0].x, Activation::None);
-        for (gate, logits) in together.iter().zip(logits) {
-            let weights = g.softmax(logits);
-            mixed.push(mixture(g, gate, (weights, rows), known));
+        let mut weights = logits.into_iter().map(|logits| g.softmax(logits)).collect::<Vec<_>>();
+        for alike in together.chunk_by(|a, b| a.outputs().eq(b.outputs())) {
+            let others = weights.split_off(alike.len());
+            mixed.extend(mix(g, alike, (&weights, rows), known));
+            weights = others;
         }
     }
     mixed
 }
 
-/// What a gate lets through, by its weights.
-pub(super) fn mixture(
+impl Gate {
+    /// What it mixes.
+    fn outputs(&self) -> impl Iterator<Item = NodeId> {
+        self.experts.iter().map(|expert| expert.output)
+    }
+}
+
+/// What gates over the same experts let through, by their weights.
+pub(super) fn mix(
     g: &mut Graph,
-    gate: &Gate,
-    (weights, rows): (NodeId, Rows),
+    gates: &[Gate],
+    (weights, rows): (&[NodeId], Rows),
     known: &mut Vec<Mixing>,
-) -> NodeId {
-    known.push(Mixing {
+) -> Vec<NodeId> {
+    known.extend(gates.iter().zip(weights).map(|(gate, &weights)| Mixing {
         gate: gate.reader.clone(),
         level: rows,
         weights,
         experts: gate.experts.clone(),
-    });
-    let outputs: Vec<NodeId> = gate.experts.iter().map(|expert| expert.output).collect();
-    g.mixture(weights, &outputs)
+    }));
+    g.mixtures(weights, &gates[0].outputs().collect::<Vec<_>>())
 }

@@ -21,7 +21,7 @@
 use daogou_nn::{Activation, Graph, NodeId};
 
 use super::Shape;
-use super::gates::{Expert, Gate, Mixing, experts, mixture};
+use super::gates::{Expert, Gate, Mixing, experts, mix};
 use super::heads::{self, Head, Level as Rows};
 use super::inputs::{Fields, Inputs};
 use super::trunk::{activation, trunks};
@@ -138,7 +138,7 @@ fn mixed(
         let last = format!("{}.{}", gate.name, 2 * model.gate_units.len());
         let logits = g.linear(&last, hidden, gate.experts.len(), Activation::None);
         let weights = g.softmax(logits);
-        mixture(g, &gate, (weights, rows), known)
+        mix(g, &[gate], (&[weights], rows), known)[0]
     };
     let mut read = Vec::new();
     for (k, (task, gate, x)) in streams.own.iter().enumerate() {
