@@ -103,6 +103,10 @@ pub(super) fn encode(
     let mut notes = Vec::new();
     let mut targets = Vec::with_capacity(raws.len());
     for (index, (task, raw)) in config.tasks.iter().zip(raws).enumerate() {
+        if raw.is_none() {
+            targets.push(None);
+            continue;
+        }
         let asks = asks(config, index, impressions);
         let target = match (raw, learned.get(&task.name)) {
             (Some(Raw::Numbers(labels)), Some(&LabelEncoding::Number(scale))) => {
@@ -150,10 +154,7 @@ pub(super) fn encode(
                 notes.extend(left_out(task, asked.len(), empty.len(), (unknown.len(), &names)));
                 Target::Class { classes: classes.len(), class }
             }
-            _ => {
-                targets.push(None);
-                continue;
-            }
+            _ => unreachable!("a label is read as its task learns it"),
         };
         targets.push(Some(target));
     }
@@ -201,10 +202,12 @@ impl Dataset {
         task: usize,
         requests: &Range<usize>,
     ) -> impl Iterator<Item = usize> {
-        let rows =
-            self.requests.impressions(requests).filter(asks(config, task, &self.impressions));
         let target = self.targets[task].as_ref();
-        rows.filter(move |&i| target.is_some_and(|target| target.labels(i)))
+        let asked = target.map(|target| (target, asks(config, task, &self.impressions)));
+        let rows = self.requests.impressions(requests);
+        rows.filter(move |i| {
+            asked.as_ref().is_some_and(|(target, asks)| asks(i) && target.labels(*i))
+        })
     }
 
     /// Whether the log has the labels of every task of impressions.
