@@ -16,7 +16,7 @@ use daogou::models::{Mode, Source};
 use daogou::predict::PredictOptions;
 use daogou::report::{Material, Report};
 use daogou::run::TrainedRun;
-use daogou::schema::{Backbone, Balancing, Config, ModelKind, Task, TaskKind};
+use daogou::schema::{Backbone, Balancing, Config, ModelKind, PurchaseObjective, Task, TaskKind};
 use daogou::train::{Observer, Options, Progress, Trained, constants, train};
 use daogou_nn::{Parameters, Rng, Team};
 use tempfile::TempDir;
@@ -280,6 +280,32 @@ fn every_network_and_every_balance_learns_both_and_repeats() {
             assert!(score < 0.98, "{}, task {task}: {score}", said());
         }
     }
+}
+
+/// Beside a click and a purchase that are learned as a funnel.
+#[test]
+fn they_stand_beside_a_funnel() {
+    let (mut config, mut data) = (SHOP.config.clone(), SHOP.data.clone());
+    config.model.kind = ModelKind::Aitm;
+    let mut purchase = Task::new("purchase", TaskKind::Binary);
+    purchase.objective = Some(PurchaseObjective::Aitm);
+    config.tasks.push(purchase);
+    config.train.epochs = 2;
+    config.check().unwrap();
+    assert_eq!(config.label_columns(), ["click", "purchase"]);
+    let clicks = &data.impressions.labels[0];
+    let items = data.impressions.item.iter();
+    let bought = clicks.iter().zip(items).map(|(click, item)| click & u8::from(item % 2 == 0));
+    let bought = bought.collect();
+    data.impressions.labels.push(bought);
+    data.targets.push(None);
+    let trained = train(&config, &data, &Options::default(), &mut ()).unwrap();
+    let valid = &trained.history[1].valid;
+    assert!(valid[1].loss.unwrap() < 0.98 && valid[2].loss.unwrap() < 0.98, "{valid:?}");
+    let run = TrainedRun::new(&config, trained, &data);
+    let tasks = evaluated(&run, &data).tasks;
+    let names: Vec<&str> = tasks.keys().map(String::as_str).collect();
+    assert_eq!(names, ["click", "purchase", "purchase_ctcvr", "spend", "why"]);
 }
 
 /// Stops a training after some steps.

@@ -215,8 +215,7 @@ impl Dataset {
         let mut tasks = config.tasks.iter().zip(&self.targets);
         tasks.all(|(task, target)| match task.kind {
             TaskKind::Binary => !self.impressions.labels.is_empty(),
-            TaskKind::Regression | TaskKind::MultiClass => target.is_some(),
-            TaskKind::Distribution | TaskKind::Share => true,
+            kind => !kind.encodes_labels() || target.is_some(),
         })
     }
 }

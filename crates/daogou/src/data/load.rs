@@ -487,7 +487,7 @@ impl Loader<'_> {
     fn has_labels(&self) -> Result<bool> {
         let files = columns::expand(&self.config.data.impressions, self.base, "data.impressions")?;
         let names = rows::header(&files[0], self.layout())?;
-        let own = self.config.tasks.iter().filter(|task| labels::want(task).is_some());
+        let own = self.config.tasks.iter().filter(|task| task.kind.encodes_labels());
         let own = own.map(|task| task.label());
         let mut wanted = self.config.label_columns().into_iter().chain(own);
         Ok(wanted.all(|column| names.iter().any(|name| name == column)))

@@ -11,11 +11,11 @@ fn number(value: Option<f64>, digits: usize) -> String {
     value.map_or_else(|| "–".into(), |v| format!("{v:.digits$}"))
 }
 
-/// A number of any size, with four digits that count.
-pub(crate) fn amount(value: f64) -> String {
+/// A number of any size, with four digits that count or all before the point.
+fn amount(value: f64) -> String {
     let size = if value == 0.0 { 0 } else { value.abs().log10().floor() as i32 };
-    match 3 - size {
-        digits @ 0..=8 => format!("{value:.*}", digits as usize),
+    match size {
+        -5..=6 => format!("{value:.*}", (3 - size).max(0) as usize),
         _ => format!("{value:.3e}"),
     }
 }

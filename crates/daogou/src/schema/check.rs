@@ -368,8 +368,7 @@ impl Config {
         if task.min_count == Some(0) {
             return Err(Error::config(key("min_count"), "expected at least 1, got 0"));
         }
-        let events = !self.data.events.is_empty();
-        if events && matches!(task.kind, TaskKind::Regression | TaskKind::MultiClass) {
+        if !self.data.events.is_empty() && task.kind.encodes_labels() {
             return Err(Error::config(
                 key("kind"),
                 format!(

@@ -617,6 +617,11 @@ impl TaskKind {
         matches!(self, Self::Binary | Self::Regression | Self::MultiClass)
     }
 
+    /// Whether its labels are numbers or classes, which are encoded by what training rows have.
+    pub fn encodes_labels(self) -> bool {
+        matches!(self, Self::Regression | Self::MultiClass)
+    }
+
     /// Its name in a configuration.
     pub fn name(self) -> &'static str {
         match self {

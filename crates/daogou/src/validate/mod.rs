@@ -342,8 +342,7 @@ impl Tables {
             .collect();
         // Of labels that are numbers or classes: the task, its column, and that of its sample space.
         let others: Vec<(usize, usize, Option<usize>)> = (0..config.tasks.len())
-            .filter(|&task| config.tasks[task].kind.is_per_impression() && labels[task].is_none())
-            .filter(|_| config.data.events.is_empty())
+            .filter(|&task| config.tasks[task].kind.encodes_labels())
             .map(|task| {
                 let space =
                     config.sample_space(task).map(|place| at(config.label_columns()[place]));
@@ -440,8 +439,7 @@ impl Tables {
             }
         }
         for (index, task) in config.tasks.iter().enumerate() {
-            let other = matches!(task.kind, TaskKind::Regression | TaskKind::MultiClass);
-            if other && config.data.events.is_empty() {
+            if task.kind.encodes_labels() {
                 findings.errors.extend(self.other_labels[index].problem(config, index));
             }
         }
