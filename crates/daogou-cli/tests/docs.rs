@@ -51,6 +51,7 @@ fn paths_and_links_lead_somewhere() {
         "README.zh-CN.md",
         "SPEED.md",
         "docs/off-policy.md",
+        "docs/tasks.md",
     ] {
         let text = text(document);
         for path in paths(&text).into_iter().chain(links(&text)) {

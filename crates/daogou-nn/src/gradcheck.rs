@@ -366,7 +366,7 @@ fn all_losses_with_weights_and_grouped_heads() {
         let item = w.g.lookup(w.items, rows);
         let x = w.g.linear("shared", item, 5, Activation::Relu);
         let heads = w.g.linear_group(
-            &[("ctr", 1), ("cvr", 1), ("div", 6), ("idle", 2)],
+            &[("ctr", 1), ("cvr", 1), ("div", 6), ("idle", 2), ("spend", 1)],
             x,
             Activation::None,
         );
@@ -380,6 +380,9 @@ fn all_losses_with_weights_and_grouped_heads() {
         w.g.bce_product("weighed", (heads[1], click), bought, Some(weight));
         let class = w.input(rows, 1, Fill::Class(6));
         w.g.cross_entropy_class("class", heads[2], class, Some(weight));
+        let amount = w.input(rows, 1, Fill::Number);
+        w.g.mse("spend", heads[4], amount, Some(weight));
+        w.g.mse("plain", heads[4], amount, None);
         let user = w.g.lookup(w.users, requests);
         let mix = w.g.linear("mix", user, 4, Activation::None);
         let (shares, events) =

@@ -909,6 +909,11 @@ impl<T: Real> Graph<T> {
         self.loss(name, op, logits, &[(class, 1)], weight);
     }
 
+    /// Squared error of `output` itself, without a link function.
+    pub fn mse(&mut self, name: &str, output: NodeId, target: InputId, weight: Option<InputId>) {
+        self.loss(name, loss::Mse { output, target, weight }, output, &[(target, 1)], weight);
+    }
+
     /// Squared error of `σ(logit)` against a share in `[0, 1]`.
     pub fn mse_sigmoid(
         &mut self,

@@ -115,7 +115,7 @@ function panel(job) {
 function resultOf({ champion, challenger, promoted, why }) {
   const rows = [];
   for (const [task, own] of Object.entries(challenger ?? {})) {
-    for (const metric of ["auc", "logloss", "ce", "mse"]) {
+    for (const metric of ["auc", "logloss", "ce", "rmse", "mse"]) {
       if (typeof own[metric] !== "number") continue;
       const was = champion?.[task]?.[metric];
       rows.push(

@@ -24,6 +24,8 @@ const METRICS = {
   kl: false,
   js: false,
   top1: true,
+  accuracy: true,
+  rmse: false,
   mse: false,
   mae: false,
   r2: true,

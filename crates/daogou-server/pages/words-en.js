@@ -279,6 +279,8 @@ export const en = {
   "metric.kl": "KL divergence",
   "metric.js": "Jensen–Shannon",
   "metric.top1": "Top category right",
+  "metric.accuracy": "Class right",
+  "metric.rmse": "Root of the mean squared error",
   "metric.mse": "Mean squared error",
   "metric.mae": "Mean absolute error",
   "metric.r2": "R²",

@@ -275,6 +275,8 @@ export const zh = {
   "metric.kl": "KL 散度",
   "metric.js": "JS 散度",
   "metric.top1": "首位品类命中",
+  "metric.accuracy": "类别命中率",
+  "metric.rmse": "均方根误差",
   "metric.mse": "均方误差",
   "metric.mae": "平均绝对误差",
   "metric.r2": "R²",

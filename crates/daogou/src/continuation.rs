@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use crate::data::Encoding;
 use crate::rows::{self, Layout, Rows};
 use crate::run::TrainedRun;
-use crate::schema::{Config, FeatureType, Role, Side, SplitMethod, TaskKind};
+use crate::schema::{Config, FeatureType, Role, Side, SplitMethod};
 use crate::stock::{Attributes, Stock, text};
 use crate::{Error, Result};
 
@@ -144,7 +144,7 @@ impl<'a> Continuation<'a> {
                 add(column, cell);
             }
         }
-        for task in config.tasks.iter().filter(|task| task.kind == TaskKind::Binary) {
+        for task in config.tasks.iter().filter(|task| task.kind.is_per_impression()) {
             match task.role() {
                 Some(Role::Click) => add(task.label(), Cell::Click),
                 Some(Role::Purchase) => add(task.label(), Cell::Purchase),

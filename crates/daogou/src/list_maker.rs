@@ -13,10 +13,10 @@ use crate::lists::{
     Candidates, Heads, ListBuilder, Objective, Rules, Scratch, Vectors, Weights, build_under,
     builder, utility_scale,
 };
-use crate::models::{Logits, Source};
+use crate::models::{Logits, Source, sigmoid};
 use crate::people::People;
 use crate::rule_book::RuleBook;
-use crate::run::{TrainedRun, sigmoid};
+use crate::run::TrainedRun;
 use crate::schema::{ListRules, ListsConfig, Role, Side, TaskKind};
 use crate::score::{FrozenItems, VisitForward, unknown_columns};
 use crate::stock::Stock;

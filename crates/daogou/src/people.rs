@@ -6,9 +6,8 @@ use crate::Result;
 use crate::data::past::{Past, Shown, Sights};
 use crate::data::{Dataset, PURCHASE_WEIGHT, Seen, SideTable, Timelines};
 use crate::run::TrainedRun;
-use crate::schema::{Role, Side};
+use crate::schema::Side;
 use crate::stock::{Attributes, encoded};
-use crate::train::binary_index;
 
 /// People of a run, of a log that was read by it, or one who is at the door; by user row, 0 being everyone unknown.
 pub(crate) struct People<'p> {
@@ -23,11 +22,13 @@ impl<'p> People<'p> {
     /// Of a log that was read by a run; `seen` is added to what the run knows they have seen.
     pub(crate) fn of_log(run: &'p TrainedRun, data: &'p Dataset, seen: Option<&'p Seen>) -> Self {
         let (config, stored) = (&run.config, &run.stored);
-        let click = config.task_of(Role::Click).map_or(0, |task| binary_index(config, task));
         let shown = Shown {
             requests: &data.requests,
             impressions: &data.impressions,
-            engaged: data.impressions.labels.get(click).map(Vec::as_slice),
+            engaged: config
+                .engagement()
+                .and_then(|label| data.impressions.labels.get(label))
+                .map(Vec::as_slice),
         };
         // Without time nothing is known to be earlier than a visit, and without such features nobody asks.
         let asked = !data.requests.time.is_empty() && stored.space.reads_past();

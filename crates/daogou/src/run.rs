@@ -17,7 +17,7 @@ use crate::floors::Exposure;
 use crate::list_maker::configured_weights;
 use crate::lists::{Heads, Weights};
 use crate::metrics::BootstrapOptions;
-use crate::models::{Forward, Logits, Mode, Network, Shape, Source, predict};
+use crate::models::{Forward, Link, Logits, Mode, Network, Shape, Source, predict, sigmoid};
 use crate::schema::{Config, Role, TaskKind};
 use crate::train::{Round, Trained};
 use crate::{Error, Result};
@@ -241,13 +241,17 @@ impl TrainedRun {
             .tasks
             .iter()
             .zip(logits)
-            .map(|(task, logits)| match task.kind {
-                TaskKind::Binary => TaskScores::Logits(logits.values.clone()),
-                TaskKind::Distribution => {
-                    TaskScores::Mix { classes: logits.cols, shares: softmax_rows(logits) }
-                }
-                TaskKind::Share => {
-                    TaskScores::Share(logits.values.iter().map(|&z| sigmoid(z)).collect())
+            .map(|(task, logits)| {
+                let answers = || Link::of(task, &self.stored.space).answers(logits);
+                let classes = logits.cols;
+                match task.kind {
+                    TaskKind::Binary => TaskScores::Logits(logits.values.clone()),
+                    TaskKind::Distribution => TaskScores::Mix { classes, shares: answers() },
+                    TaskKind::Share => TaskScores::Share(answers()),
+                    TaskKind::Regression => TaskScores::Numbers(answers()),
+                    TaskKind::MultiClass => {
+                        TaskScores::Classes { classes, probabilities: answers() }
+                    }
                 }
             })
             .collect();
@@ -278,8 +282,7 @@ impl TrainedRun {
         requests: &Range<usize>,
         options: &EvaluateOptions,
     ) -> Result<Examined> {
-        let binary = self.config.tasks.iter().any(|t| t.kind == TaskKind::Binary);
-        if requests.is_empty() || (binary && data.impressions.labels.is_empty()) {
+        if requests.is_empty() || !data.has_labels(&self.config) {
             return Err(Error::data(
                 "there is nothing to measure: no requests, or no label columns",
             )
@@ -359,20 +362,4 @@ impl TrainedRun {
         weights.utility(&heads, click.as_ref().map_or(0, Vec::len), &mut utility)?;
         Ok(utility)
     }
-}
-
-/// σ(z).
-pub(crate) fn sigmoid(z: f32) -> f32 {
-    crate::metrics::logloss::sigmoid(f64::from(z)) as f32
-}
-
-/// Softmax of each row.
-pub(crate) fn softmax_rows(logits: &Logits) -> Vec<f32> {
-    let mut out = Vec::with_capacity(logits.values.len());
-    let mut log = Vec::new();
-    for row in logits.values.chunks_exact(logits.cols) {
-        crate::metrics::distribution::log_softmax(row, &mut log);
-        out.extend(log.iter().map(|l| l.exp() as f32));
-    }
-    out
 }

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
+use daogou::data::LabelEncoding;
 use daogou::evaluate::table::floor_rows;
 use daogou::run::TrainedRun;
 use daogou::train::Round;
@@ -37,6 +38,7 @@ impl Inspect {
                 "dense_parameters": model.n_dense(),
                 "users": run.stored.users.ids.len() - 1,
                 "items": run.stored.items.ids.len() - 1,
+                "labels": run.stored.space.labels,
                 "exposure": run.exposure,
                 "experts": experts,
             });
@@ -60,11 +62,21 @@ impl Inspect {
         );
         let _ = writeln!(out, "\ntasks");
         for task in &run.config.tasks {
+            let learned = run.stored.space.labels.get(&task.name);
+            let learned = learned.map_or_else(String::new, |labels| match labels {
+                LabelEncoding::Number(scale) => format!(
+                    "   {} of mean {:.4}, sd {:.4}",
+                    if scale.log1p { "ln(1 + label)" } else { "label" },
+                    scale.mean,
+                    scale.sd
+                ),
+                LabelEncoding::Classes(classes) => format!("   {} classes", classes.len()),
+            });
             let _ = writeln!(
                 out,
-                "  {:<20}{:<14}weight {}",
+                "  {:<20}{:<14}weight {}{learned}",
                 task.name,
-                format!("{:?}", task.kind).to_lowercase(),
+                task.kind.name(),
                 task.weight()
             );
         }

@@ -6,6 +6,7 @@ mod bce_product;
 mod cross_entropy;
 mod escm2;
 mod fnw;
+mod mse;
 mod mse_sigmoid;
 
 pub(crate) use bce::Bce;
@@ -15,6 +16,7 @@ pub(crate) use cross_entropy::{CrossEntropy, Target};
 pub use escm2::Debiasing;
 pub(crate) use escm2::Escm2;
 pub(crate) use fnw::Fnw;
+pub(crate) use mse::Mse;
 pub(crate) use mse_sigmoid::MseSigmoid;
 
 use crate::graph::{GradMode, InputId, NodeId};
@@ -69,7 +71,7 @@ const BLOCK: usize = 16;
 
 /// Runs a loss whose logits are single columns: `point(z, label)` gives ℓ and its derivatives at one row.
 #[inline(always)]
-#[expect(clippy::too_many_arguments, reason = "what five losses differ in")]
+#[expect(clippy::too_many_arguments, reason = "what six losses differ in")]
 fn by_row<T: Real, const N: usize>(
     pass: &Pass<'_, T>,
     logits: [NodeId; N],

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::platt::Freedom;
 use super::{Calibration, Observed, isotonic, platt, temperature};
 use crate::artifact::{Run, RunWriter};
-use crate::data::{Dataset, RequestTarget};
+use crate::data::{Dataset, Target};
 use crate::evaluate::{mix_targets, rows_of};
 use crate::models::{Logits, Mode, Source};
 use crate::schema::{CalibrationMethod, Config, Role, TaskKind};
@@ -56,7 +56,8 @@ impl Calibrations {
     /// [`logit_offset`](crate::data::Impressions::logit_offset) to the click logit.
     ///
     /// Yes-or-no tasks are fitted on the impressions that they are asked about, clicked ones for a purchase, mixes and
-    /// shares on requests with a label, weighted by its events. Costs some tens of passes over the logits.
+    /// shares on requests with a label, weighted by its events. Regressions and multi-class tasks are left as they are: no
+    /// list is made of what they say. Costs some tens of passes over the logits.
     ///
     /// CTCVR is the product of two calibrated factors and has no map of its own: CVR is P(purchase | click, x), so the
     /// product is right wherever both factors are, and a CVR map fitted to the product would move the click head's error
@@ -91,6 +92,8 @@ impl Calibrations {
                 }
                 TaskKind::Share => by_evidence(&share_rows(data, requests, index, logits), method),
                 TaskKind::Distribution => mix(data, requests, index, logits),
+                // No list is made of these.
+                TaskKind::Regression | TaskKind::MultiClass => (Calibration::Identity, None),
             };
             notes.extend(note.map(|note| format!("task `{}`: {note}", task.name)));
             HeadCalibration { task: task.name.clone(), calibration: found }
@@ -193,7 +196,7 @@ fn share_rows(
     index: usize,
     logits: &Logits,
 ) -> Vec<Observed> {
-    let Some(RequestTarget::Share { value, weight, .. }) = &data.targets[index] else {
+    let Some(Target::Share { value, weight, .. }) = &data.targets[index] else {
         return Vec::new();
     };
     let owners = rows_of(data, requests, logits.values.len() == requests.len());

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use super::heads::by_evidence;
 use super::{Calibration, Calibrations, HeadCalibration, Observed};
 use crate::artifact::{Provenance, Run};
-use crate::data::{Dataset, RequestTarget};
+use crate::data::{Dataset, Target};
 use crate::evaluate::EvaluateOptions;
 use crate::metrics::calibration::{BINS, ece, pcoc, reliability};
 use crate::metrics::logloss::sigmoid;
@@ -42,13 +42,13 @@ fn spoil(data: &mut Dataset, requests: std::ops::Range<usize>) {
     }
     for target in data.targets.iter_mut().flatten() {
         match target {
-            RequestTarget::Distribution { classes, shares, .. } => {
+            Target::Distribution { classes, shares, .. } => {
                 shares[requests.start * *classes..requests.end * *classes].reverse();
             }
-            RequestTarget::Share { value, .. } => {
+            Target::Share { value, .. } => {
                 value[requests.clone()].iter_mut().for_each(|share| *share = 1.0 - *share);
             }
-            RequestTarget::RowCategory { .. } => {}
+            Target::RowCategory { .. } => {}
         }
     }
 }

@@ -2,10 +2,11 @@
 //! was written by us: whatever opens without a complaint can be served without a fault.
 
 use super::dataset::{Column, SideTable};
-use super::space::{Encoding, Field, FieldKind};
+use super::labels::MOST_CLASSES;
+use super::space::{Encoding, Field, FieldKind, LabelEncoding};
 use super::store::Stored;
 use crate::models::MAX_POSITIONS;
-use crate::schema::{Side, Task};
+use crate::schema::{Side, Task, TaskKind};
 
 /// What is wrong, and in which part.
 pub(super) enum Unfit {
@@ -88,6 +89,21 @@ fn space(stored: &Stored, tasks: &[Task]) -> Fits {
     let prior = shape.prior_mix.len();
     if shape.categories != categories || ![0, categories].contains(&prior) {
         return wrong(format!("expected {categories} categories"));
+    }
+    for task in tasks {
+        let fits = match (task.kind, space.labels.get(&task.name)) {
+            (TaskKind::Regression, Some(LabelEncoding::Number(scale))) => {
+                scale.mean.is_finite() && scale.sd.is_finite() && scale.sd > 0.0
+            }
+            (TaskKind::MultiClass, Some(LabelEncoding::Classes(classes))) => {
+                (2..=MOST_CLASSES).contains(&classes.len())
+            }
+            (TaskKind::Regression | TaskKind::MultiClass, _) => false,
+            (_, encoding) => encoding.is_none(),
+        };
+        if !fits {
+            return wrong(format!("task `{}`: its labels are none of its kind", task.name));
+        }
     }
     if shape.positions > MAX_POSITIONS {
         return wrong(format!("expected at most {MAX_POSITIONS} positions"));

@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::past::Past;
-use super::space::FeatureSpace;
+use super::space::{FeatureSpace, Scale};
 
 /// A loaded log.
 #[derive(Clone, Debug)]
@@ -28,8 +28,9 @@ pub struct Dataset {
     pub timelines: Timelines,
     /// What users were shown, all in all; empty where no feature asks for it.
     pub past: Past,
-    /// Labels of request-level tasks: one entry per task of the configuration, `None` for binary tasks.
-    pub targets: Vec<Option<RequestTarget>>,
+    /// Labels of all but binary tasks: one entry per task of the configuration; `None` for binary tasks, and in a log
+    /// without labels.
+    pub targets: Vec<Option<Target>>,
     /// Ranges of requests.
     pub split: Split,
     /// Row of the log behind each impression, from 0 over all files; `u32::MAX` for sampled ones.
@@ -195,9 +196,9 @@ pub struct Timelines {
     pub weight: Vec<f32>,
 }
 
-/// Labels of one request-level task, by request row.
+/// Labels of one task that is not binary: of request-level tasks by request row, of others by impression row.
 #[derive(Clone, Debug)]
-pub enum RequestTarget {
+pub enum Target {
     /// A distribution over categories.
     Distribution {
         /// Number of categories.
@@ -223,6 +224,34 @@ pub enum RequestTarget {
         /// ln(e / (1 − e)) of the exposed share of unseen items in the label window.
         logit_exposure: Option<Vec<f32>>,
     },
+    /// A number per impression.
+    Number {
+        /// What is learned of a label.
+        scale: Scale,
+        /// In the label's units; NaN without a label.
+        value: Vec<f32>,
+    },
+    /// A class per impression.
+    Class {
+        /// Number of classes.
+        classes: usize,
+        /// Number of the class; [`NO_CLASS`] without one, and for one that training does not know.
+        class: Vec<u16>,
+    },
+}
+
+/// No class, or none that is known.
+pub const NO_CLASS: u16 = u16::MAX;
+
+impl Target {
+    /// Whether an impression has a label of its own: a number, or a class that is known.
+    pub fn labels(&self, impression: usize) -> bool {
+        match self {
+            Self::Number { value, .. } => !value[impression].is_nan(),
+            Self::Class { class, .. } => class[impression] != NO_CLASS,
+            _ => false,
+        }
+    }
 }
 
 /// Ranges of requests; disjoint, in order, covering all.

@@ -10,11 +10,12 @@ use rustc_hash::FxBuildHasher;
 use super::attribution;
 use super::columns::{self, Raw, Request, Table, Want};
 use super::dataset::{
-    Catalogue, Column, Dataset, Impressions, LoadReport, RequestTarget, Requests, SideTable, Split,
+    Catalogue, Column, Dataset, Impressions, LoadReport, Requests, SideTable, Split, Target,
     Timelines,
 };
 use super::encode::{self, NO_ROW, Sample};
 use super::event_log::{self, EventKind};
+use super::labels;
 use super::past::{Measured, Past, Shown};
 use super::popularity::Popularity;
 use super::space::{FeatureSpace, Field, FieldKind};
@@ -174,7 +175,9 @@ impl Loader<'_> {
         let event_log = !config.data.events.is_empty();
         let number = Want::Number { required: true, negative: false };
         let (mut request, mut position, mut propensity, mut event) = (None, None, None, None);
-        let mut labels = Vec::new();
+        let mut label_places = Vec::new();
+        // Label columns of regressions and multi-class tasks, by task.
+        let mut own_labels: Vec<Option<usize>> = vec![None; config.tasks.len()];
         let (mut funnel, mut bought) = (None, None);
         let purchase = config.task_of(Role::Purchase).map(|task| &config.tasks[task]);
         let purchase = purchase.filter(|task| task.reads_purchase_time());
@@ -185,8 +188,11 @@ impl Loader<'_> {
             position = optional(&c.position, number.clone(), &mut wanted);
             propensity = optional(&c.propensity, number, &mut wanted);
             if self.known.is_none() || self.has_labels()? {
-                labels
+                label_places
                     .extend(config.label_columns().into_iter().map(|c| wanted.add(c, Want::Label)));
+                for (place, task) in own_labels.iter_mut().zip(&config.tasks) {
+                    *place = labels::want(task).map(|want| wanted.add(task.label(), want));
+                }
                 let place = |role| {
                     let task = &config.tasks[config.task_of(role)?];
                     wanted.columns.iter().position(|(n, w)| n == task.label() && *w == Want::Label)
@@ -294,7 +300,7 @@ impl Loader<'_> {
                 numbers(position).into_iter().map(|p| p.clamp(0.0, 65535.0) as u16).collect();
             ordered.impressions.propensity =
                 numbers(propensity).into_iter().map(|p| p as f32).collect();
-            ordered.impressions.labels = labels
+            ordered.impressions.labels = label_places
                 .iter()
                 .map(|&place| {
                     let Raw::Labels(values) = &log.columns[place] else { unreachable!("labels") };
@@ -310,6 +316,10 @@ impl Loader<'_> {
                 attribution::attribute(task, (requests, split), impressions, (label, &times))?;
             }
         }
+        let own_labels: Vec<Option<Raw>> = own_labels
+            .iter()
+            .map(|place| place.map(|place| log.columns[place].take(&ordered.rows)))
+            .collect();
         drop((user_rows, item_rows));
 
         // Sides without a table: the first row of each, training first.
@@ -375,7 +385,7 @@ impl Loader<'_> {
             let item: Vec<u32> =
                 cross.iter().map(|&i| ordered.impressions.item[i as usize]).collect();
             let samples = [&ordered.requests.user[train.clone()], &item, &context, &cross];
-            Arc::new(encode::fit(config, |feature| {
+            let mut space = encode::fit(config, |feature| {
                 let index = config.features.iter().position(|f| f.name == feature.name)?;
                 let rows = samples[match feature.side {
                     Side::User => 0,
@@ -384,7 +394,9 @@ impl Loader<'_> {
                     Side::Impression => 3,
                 }];
                 raws[index].as_ref().map(|raw| Sample { raw, rows })
-            })?)
+            })?;
+            space.labels = labels::learn(config, &own_labels, (&ordered.impressions, &train_rows))?;
+            Arc::new(space)
         };
         let mut encoded: [Vec<Column>; 4] = Default::default();
         for (field, encoding) in space.fields.iter().zip(&space.encodings) {
@@ -441,24 +453,22 @@ impl Loader<'_> {
         if impressions.labels.is_empty() {
             // A log without labels can be predicted, not learned from.
             let tasks = config.tasks.iter().filter(|t| t.kind == TaskKind::Binary).count();
-            if self.known.is_some() {
-                impressions.labels = Vec::new();
-            } else if tasks > 0 {
+            if self.known.is_none() && tasks > 0 {
                 return Err(Error::data("the log has no labels"));
             }
         }
-        let targets: Vec<Option<RequestTarget>> = if self.known.is_some()
-            && impressions.labels.is_empty()
-        {
-            vec![None; config.tasks.len()]
-        } else {
-            let (targets, notes) =
+        let (own, notes) = labels::encode(config, &space.labels, &own_labels, &impressions)?;
+        report.notes.extend(notes);
+        let labelled = !impressions.labels.is_empty() || own.iter().any(Option::is_some);
+        let mut targets: Vec<Option<Target>> = vec![None; config.tasks.len()];
+        if self.known.is_none() || labelled {
+            let (built, notes) =
                 targets::build(config, &catalogue, &requests, &impressions, &timelines, &split)?;
             report.notes.extend(notes);
-            targets
-        };
+            targets = own.into_iter().zip(built).map(|(own, built)| own.or(built)).collect();
+        }
         report.sampled_negatives = impressions.sampled.iter().filter(|&&s| s).count() as u64;
-        report.fingerprint = fingerprint(&requests, &impressions);
+        report.fingerprint = fingerprint(&requests, &impressions, &targets);
         Ok(Dataset {
             space,
             users: SideTable { ids: user_side.ids, columns: user_columns },
@@ -483,7 +493,9 @@ impl Loader<'_> {
     fn has_labels(&self) -> Result<bool> {
         let files = columns::expand(&self.config.data.impressions, self.base, "data.impressions")?;
         let names = rows::header(&files[0], self.layout())?;
-        let mut wanted = self.config.label_columns().into_iter();
+        let own = self.config.tasks.iter().filter(|task| task.kind.encodes_labels());
+        let own = own.map(|task| task.label());
+        let mut wanted = self.config.label_columns().into_iter().chain(own);
         Ok(wanted.all(|column| names.iter().any(|name| name == column)))
     }
 
@@ -865,10 +877,9 @@ impl Loader<'_> {
         })
     }
 
-    /// Labels that mark engagement: the click task's, else the first binary task's.
+    /// Labels that mark engagement.
     fn click_labels(&self, impressions: &Impressions) -> Option<Vec<u8>> {
-        let click = self.binary_index(Role::Click).unwrap_or(0);
-        impressions.labels.get(click).cloned()
+        impressions.labels.get(self.config.engagement()?).cloned()
     }
 
     /// Index among binary tasks of the task with a role.
@@ -1043,8 +1054,12 @@ fn keep_known(columns: &mut Vec<Column>, known: &[Column]) {
     }
 }
 
-/// A number that changes with any request, impression, label or encoded value of the log.
-fn fingerprint(requests: &Requests, impressions: &Impressions) -> String {
+/// A number that changes with any request, impression, label of an impression or encoded value of the log.
+fn fingerprint(
+    requests: &Requests,
+    impressions: &Impressions,
+    targets: &[Option<Target>],
+) -> String {
     let mut state = 0u64;
     let mut add = |value: u64| state = mix(state ^ value);
     for r in 0..requests.len() {
@@ -1054,6 +1069,13 @@ fn fingerprint(requests: &Requests, impressions: &Impressions) -> String {
     for i in 0..impressions.item.len() {
         let labels = impressions.labels.iter().fold(0u64, |bits, l| bits << 1 | u64::from(l[i]));
         add(u64::from(impressions.item[i]) << 8 | labels);
+    }
+    for target in targets.iter().flatten() {
+        match target {
+            Target::Number { value, .. } => value.iter().for_each(|y| add(u64::from(y.to_bits()))),
+            Target::Class { class, .. } => class.iter().for_each(|&c| add(u64::from(c))),
+            _ => {}
+        }
     }
     for column in requests.columns.iter().chain(&impressions.columns) {
         match column {

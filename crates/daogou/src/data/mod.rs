@@ -6,6 +6,7 @@ mod consistency;
 pub mod dataset;
 mod encode;
 pub mod event_log;
+mod labels;
 mod load;
 pub mod past;
 pub mod popularity;
@@ -17,13 +18,14 @@ pub mod targets;
 pub mod timeline;
 
 pub use dataset::{
-    Catalogue, Column, Dataset, Impressions, LoadReport, RequestTarget, Requests, SideTable, Split,
-    Timelines,
+    Catalogue, Column, Dataset, Impressions, LoadReport, NO_CLASS, Requests, SideTable, Split,
+    Target, Timelines,
 };
 pub(crate) use encode::{encode_cell, encode_time};
+pub(crate) use labels::MOST_CLASSES;
 pub use load::{Known, load, load_known};
 pub(crate) use load::{OTHER, PURCHASE_WEIGHT, feature_of};
 pub use past::Past;
-pub use space::{Encoding, FeatureSpace, Field, FieldKind, TableShape};
+pub use space::{Encoding, FeatureSpace, Field, FieldKind, LabelEncoding, Scale, TableShape};
 pub(crate) use stream::Stream;
 pub use timeline::Seen;

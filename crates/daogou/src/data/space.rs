@@ -1,5 +1,7 @@
 //! The feature space of a run: which fields the model reads and how raw values become table rows and numbers.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::past::Measure;
@@ -15,6 +17,9 @@ pub struct FeatureSpace {
     pub tables: Vec<TableShape>,
     /// Encodings, one per field.
     pub encodings: Vec<Encoding>,
+    /// How labels become what is learned, by task: of regressions and multi-class tasks.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, LabelEncoding>,
 }
 
 impl FeatureSpace {
@@ -81,6 +86,41 @@ pub struct TableShape {
     pub rows: usize,
     /// Columns.
     pub dim: usize,
+}
+
+/// How the labels of one task become what its head learns.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LabelEncoding {
+    /// A regression's numbers.
+    Number(Scale),
+    /// The classes of a multi-class task, by their number: those with most training impressions first, then by text.
+    Classes(Vec<String>),
+}
+
+/// `z = (f(y) − mean) / sd`, `f` the identity or `ln(1 + y)`: what a regression learns of a label `y`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Scale {
+    /// Mean of `f(y)` over the labelled training impressions that the task is asked about.
+    pub mean: f64,
+    /// Their standard deviation; 1 where it is 0.
+    pub sd: f64,
+    /// Whether `f` is `ln(1 + y)`.
+    pub log1p: bool,
+}
+
+impl Scale {
+    /// What is learned of a label.
+    pub fn standardised(&self, label: f64) -> f64 {
+        let value = if self.log1p { label.ln_1p() } else { label };
+        (value - self.mean) / self.sd
+    }
+
+    /// The answer behind an output, in the label's units; of `ln(1 + y)` at least 0, as labels are.
+    pub fn answer(&self, output: f64) -> f64 {
+        let value = output * self.sd + self.mean;
+        if self.log1p { value.exp_m1().max(0.0) } else { value }
+    }
 }
 
 /// How the raw values of one field become numbers.

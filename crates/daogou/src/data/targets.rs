@@ -12,14 +12,14 @@
 
 use std::ops::Range;
 
-use super::dataset::{Catalogue, Impressions, RequestTarget, Requests, Split, Timelines};
+use super::dataset::{Catalogue, Impressions, Requests, Split, Target, Timelines};
 use super::split::label_ends;
 use super::timeline::{Seen, by_user};
 use crate::schema::{Config, LabelSource, Task, TaskKind};
 use crate::{Error, Result};
 
-/// One target per task of the configuration (`None` for binary tasks), and what a person should know about them.
-pub type Targets = (Vec<Option<RequestTarget>>, Vec<String>);
+/// One target per task of the configuration (`None` for tasks of impressions), and what a person should know about them.
+pub type Targets = (Vec<Option<Target>>, Vec<String>);
 
 /// Makes the labels of every request-level task.
 ///
@@ -44,7 +44,7 @@ pub fn build(
 ) -> Result<Targets> {
     let log = Log { catalogue, requests, impressions, timelines, split };
     let mut notes = Vec::new();
-    let mut targets: Vec<Option<RequestTarget>> = Vec::new();
+    let mut targets: Vec<Option<Target>> = Vec::new();
     let mut later: Vec<Plan> = Vec::new();
     let mut seen: Option<Seen> = None;
     for (index, task) in config.tasks.iter().enumerate() {
@@ -130,7 +130,7 @@ impl Plan {
     ) -> Result<Option<Self>> {
         let key = |option: &str| format!("task.{}.{option}", task.name);
         let classes = match task.kind {
-            TaskKind::Binary => return Ok(None),
+            TaskKind::Binary | TaskKind::Regression | TaskKind::MultiClass => return Ok(None),
             TaskKind::Share => None,
             TaskKind::Distribution => match log.catalogue.categories.len() {
                 0 => {
@@ -212,16 +212,16 @@ impl Plan {
         }))
     }
 
-    fn empty_target(&self, n: usize) -> RequestTarget {
+    fn empty_target(&self, n: usize) -> Target {
         match (self.reach, self.classes) {
-            (Reach::Row, Some(classes)) => RequestTarget::RowCategory { classes },
-            (_, Some(classes)) => RequestTarget::Distribution {
+            (Reach::Row, Some(classes)) => Target::RowCategory { classes },
+            (_, Some(classes)) => Target::Distribution {
                 classes,
                 shares: vec![0.0; n * classes],
                 weight: vec![0.0; n],
                 log_exposure: self.exposure.then(|| vec![0.0; n * classes]),
             },
-            (_, None) => RequestTarget::Share {
+            (_, None) => Target::Share {
                 value: vec![0.0; n],
                 weight: vec![0.0; n],
                 logit_exposure: self.exposure.then(|| vec![0.0; n]),
@@ -322,7 +322,7 @@ fn label_by_user(
     log: &Log<'_>,
     seen: Option<&Seen>,
     plans: &[Plan],
-    targets: &mut [Option<RequestTarget>],
+    targets: &mut [Option<Target>],
 ) {
     let times = &log.requests.time;
     let ends = label_ends(log.split, times);
@@ -353,13 +353,13 @@ fn label_by_user(
                 }
                 let scene = Scene { log, plan, stretch: &stretch, sessions: &sessions };
                 match targets[plan.task].as_mut() {
-                    Some(RequestTarget::Distribution { classes, shares, weight, log_exposure }) => {
+                    Some(Target::Distribution { classes, shares, weight, log_exposure }) => {
                         mixes.label(&scene, *classes, shares, weight);
                         if let Some(exposure) = log_exposure {
                             mixes.expose(&scene, *classes, weight, exposure);
                         }
                     }
-                    Some(RequestTarget::Share { value, weight, logit_exposure }) => {
+                    Some(Target::Share { value, weight, logit_exposure }) => {
                         unseen.label(&scene, value, weight);
                         if let (Some(exposure), Some(seen)) = (logit_exposure, seen) {
                             unseen.expose(&scene, user as u32, seen, weight, exposure);
@@ -609,14 +609,9 @@ impl Fenwick {
     }
 }
 
-fn label_shown_lists(
-    log: &Log<'_>,
-    seen: Option<&Seen>,
-    min_events: usize,
-    target: &mut RequestTarget,
-) {
+fn label_shown_lists(log: &Log<'_>, seen: Option<&Seen>, min_events: usize, target: &mut Target) {
     match target {
-        RequestTarget::Distribution { classes, shares, weight, .. } => {
+        Target::Distribution { classes, shares, weight, .. } => {
             let mut counts = vec![0.0; *classes];
             for request in 0..log.requests.len() {
                 counts.fill(0.0);
@@ -634,7 +629,7 @@ fn label_shown_lists(
                 }
             }
         }
-        RequestTarget::Share { value, weight, .. } => {
+        Target::Share { value, weight, .. } => {
             let Some(seen) = seen else { return };
             for request in 0..log.requests.len() {
                 let (user, time) = (log.requests.user[request], log.requests.time[request]);
@@ -651,14 +646,13 @@ fn label_shown_lists(
                 }
             }
         }
-        RequestTarget::RowCategory { .. } => {}
+        Target::RowCategory { .. } | Target::Number { .. } | Target::Class { .. } => {}
     }
 }
 
 /// A note where fewer than half of the training requests have a label.
-fn scarcity(task: &Task, target: &RequestTarget, train: &Range<usize>) -> Option<String> {
-    let (RequestTarget::Distribution { weight, .. } | RequestTarget::Share { weight, .. }) = target
-    else {
+fn scarcity(task: &Task, target: &Target, train: &Range<usize>) -> Option<String> {
+    let (Target::Distribution { weight, .. } | Target::Share { weight, .. }) = target else {
         return None;
     };
     let labelled = weight[train.clone()].iter().filter(|&&weight| weight > 0.0).count();
@@ -887,18 +881,18 @@ mod tests {
         SplitConfig { train: 1.0, valid: 0.0, test: 0.0, ..SplitConfig::default() }
     }
 
-    fn mix_of(targets: &[Option<RequestTarget>]) -> (&[f32], &[f32], &[f32]) {
+    fn mix_of(targets: &[Option<Target>]) -> (&[f32], &[f32], &[f32]) {
         match &targets[0] {
-            Some(RequestTarget::Distribution { shares, weight, log_exposure, .. }) => {
+            Some(Target::Distribution { shares, weight, log_exposure, .. }) => {
                 (shares, weight, log_exposure.as_deref().unwrap_or_default())
             }
             other => panic!("{other:?}"),
         }
     }
 
-    fn share_of(targets: &[Option<RequestTarget>]) -> (&[f32], &[f32], &[f32]) {
+    fn share_of(targets: &[Option<Target>]) -> (&[f32], &[f32], &[f32]) {
         match &targets[1] {
-            Some(RequestTarget::Share { value, weight, logit_exposure }) => {
+            Some(Target::Share { value, weight, logit_exposure }) => {
                 (value, weight, logit_exposure.as_deref().unwrap_or_default())
             }
             other => panic!("{other:?}"),
@@ -961,7 +955,7 @@ mod tests {
         let mut timeless = config(|_| {});
         timeless.tasks.pop();
         let (targets, notes) = world.targets(&timeless).unwrap();
-        assert!(matches!(targets[0], Some(RequestTarget::RowCategory { classes: 3 })));
+        assert!(matches!(targets[0], Some(Target::RowCategory { classes: 3 })));
         assert!(notes[0].contains("diversity") && notes[0].contains("no time"), "{notes:?}");
         let error = world.targets(&config(|_| {})).unwrap_err();
         assert!(error.to_string().contains("task.novelty.source"), "{error}");

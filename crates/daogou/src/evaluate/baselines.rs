@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::TaskScores;
-use crate::data::{Dataset, RequestTarget};
+use crate::data::{Dataset, Target};
 use crate::schema::{Config, Role, TaskKind};
 use crate::train::{binary_index, constants};
 
@@ -40,7 +40,7 @@ pub(crate) fn constant(config: &Config, data: &Dataset, requests: &Range<usize>)
     let Ok(constants) = constants(config, data) else { return Vec::new() };
     let answers = config.tasks.iter().zip(constants).enumerate().map(|(index, (task, c))| {
         let rows = match &data.targets[index] {
-            Some(RequestTarget::RowCategory { .. }) => n,
+            Some(Target::RowCategory { .. }) => n,
             _ => requests.len(),
         };
         let scores = match task.kind {
@@ -56,6 +56,12 @@ pub(crate) fn constant(config: &Config, data: &Dataset, requests: &Range<usize>)
                     .collect(),
             },
             TaskKind::Share => TaskScores::Share(vec![c.answer[0] as f32; rows]),
+            TaskKind::Regression => TaskScores::Numbers(vec![c.answer[0] as f32; n]),
+            TaskKind::MultiClass => {
+                let frequencies: Vec<f32> = c.answer.iter().map(|&p| p as f32).collect();
+                let classes = frequencies.len();
+                TaskScores::Classes { classes, probabilities: frequencies.repeat(n) }
+            }
         };
         (index, scores)
     });
@@ -114,7 +120,7 @@ pub(crate) fn user_history(config: &Config, data: &Dataset, requests: &Range<usi
     let mut answers = Vec::new();
     for (index, constant) in constants.iter().enumerate() {
         match &data.targets[index] {
-            Some(RequestTarget::Distribution { classes, .. }) => {
+            Some(Target::Distribution { classes, .. }) => {
                 let mut shares = Vec::with_capacity(requests.len() * classes);
                 for r in requests.clone() {
                     let mut mix: Vec<f32> =
@@ -127,7 +133,7 @@ pub(crate) fn user_history(config: &Config, data: &Dataset, requests: &Range<usi
                 }
                 answers.push((index, TaskScores::Mix { classes: *classes, shares }));
             }
-            Some(RequestTarget::Share { value, weight, .. }) => {
+            Some(Target::Share { value, weight, .. }) => {
                 // Labels of training requests only, all of which lie in the past of a later split.
                 let mut of_user = vec![(0.0, 0.0); data.users.ids.len()];
                 for r in data.split.train.clone() {

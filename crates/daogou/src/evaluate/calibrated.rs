@@ -34,13 +34,14 @@ pub struct CalibrationEffect {
     pub reliability_before: Vec<ReliabilityBin>,
 }
 
-/// ECE, PCOC and loss of a report.
-fn measured(report: &TaskReport) -> [Option<f64>; 3] {
-    match report {
+/// ECE, PCOC and loss of a report; `None` of a task that is not calibrated.
+fn measured(report: &TaskReport) -> Option<[Option<f64>; 3]> {
+    Some(match report {
         TaskReport::Binary(r) => [r.ece, r.pcoc, r.logloss],
         TaskReport::Mix(r) => [None, None, r.ce],
         TaskReport::Share(r) => [None, None, r.mse],
-    }
+        TaskReport::Classes(_) | TaskReport::Numbers(_) => return None,
+    })
 }
 
 /// Compares reports of the same rows, by name.
@@ -51,11 +52,11 @@ pub(crate) fn effects(
 ) -> BTreeMap<String, CalibrationEffect> {
     let pairs = before.iter().filter_map(|(name, before)| Some((name, before, after.get(name)?)));
     pairs
-        .map(|(name, before, after)| {
+        .filter_map(|(name, before, after)| {
             let head = calibrations.heads.iter().find(|head| head.task == *name);
             let map = head.map(|head| &head.calibration);
-            let [ece_before, pcoc_before, loss_before] = measured(before);
-            let [ece_after, pcoc_after, loss_after] = measured(after);
+            let [ece_before, pcoc_before, loss_before] = measured(before)?;
+            let [ece_after, pcoc_after, loss_after] = measured(after)?;
             let effect = CalibrationEffect {
                 method: map.map_or("product", Calibration::name).into(),
                 a: map.and_then(Calibration::slope),
@@ -71,7 +72,7 @@ pub(crate) fn effects(
                     _ => Vec::new(),
                 },
             };
-            (name.clone(), effect)
+            Some((name.clone(), effect))
         })
         .collect()
 }

@@ -4,6 +4,7 @@ pub(crate) mod baselines;
 mod binary;
 mod built;
 mod calibrated;
+mod labelled;
 mod lists;
 pub mod table;
 
@@ -20,11 +21,11 @@ pub(crate) use calibrated::effects;
 pub use lists::{Ranking, ranking};
 
 use crate::Result;
-use crate::data::{Dataset, RequestTarget};
+use crate::data::{Dataset, Target};
 use crate::floors::Floor;
 use crate::metrics::{
-    BinaryInput, BinaryReport, BootstrapOptions, DistributionInput, DistributionReport, ListReport,
-    Scores, ShareInput, ShareReport,
+    BinaryInput, BinaryReport, BootstrapOptions, ClassReport, DistributionInput,
+    DistributionReport, ListReport, RegressionReport, Scores, ShareInput, ShareReport,
 };
 use crate::schema::{Config, TaskKind};
 
@@ -49,6 +50,15 @@ pub enum TaskScores {
     },
     /// One share per request or per impression.
     Share(Vec<f32>),
+    /// One number per impression, in the label's units.
+    Numbers(Vec<f32>),
+    /// A probability of each class, per impression.
+    Classes {
+        /// Classes.
+        classes: usize,
+        /// `[impressions, classes]`.
+        probabilities: Vec<f32>,
+    },
 }
 
 /// Report of one task, by its kind.
@@ -59,6 +69,10 @@ pub enum TaskReport {
     Binary(BinaryReport),
     /// A distribution.
     Mix(DistributionReport),
+    /// A multi-class task.
+    Classes(ClassReport),
+    /// A regression.
+    Numbers(RegressionReport),
     /// A share.
     Share(ShareReport),
 }
@@ -212,7 +226,7 @@ fn some_reports(
                 found.insert(task.name.clone(), TaskReport::Mix(report));
             }
             TaskScores::Share(predicted) => {
-                let Some(RequestTarget::Share { value, weight, .. }) = &data.targets[index] else {
+                let Some(Target::Share { value, weight, .. }) = &data.targets[index] else {
                     continue;
                 };
                 let per_request = predicted.len() == requests.len();
@@ -228,6 +242,16 @@ fn some_reports(
                 };
                 let report = ShareReport::compute(&input, options)?;
                 found.insert(task.name.clone(), TaskReport::Share(report));
+            }
+            TaskScores::Numbers(predicted) => {
+                let of = (index, &users[..]);
+                let report = labelled::numbers(config, data, requests, of, predicted, options)?;
+                found.extend(report.map(|r| (task.name.clone(), TaskReport::Numbers(r))));
+            }
+            TaskScores::Classes { classes, probabilities } => {
+                let (of, answers) = ((index, &users[..]), (*classes, &probabilities[..]));
+                let report = labelled::classes(config, data, requests, of, answers, options)?;
+                found.extend(report.map(|r| (task.name.clone(), TaskReport::Classes(r))));
             }
         }
         debug_assert!(task.kind != TaskKind::Binary || matches!(score, TaskScores::Logits(_)));
@@ -257,7 +281,7 @@ pub(crate) fn mix_targets(
     let per_request = values == requests.len() * classes;
     let rows = rows_of(data, requests, per_request);
     let users = rows.iter().map(|&r| data.requests.user[r]).collect();
-    if let Some(RequestTarget::Distribution { shares, weight, .. }) = &data.targets[task] {
+    if let Some(Target::Distribution { shares, weight, .. }) = &data.targets[task] {
         let targets =
             rows.iter().flat_map(|&r| shares[r * classes..(r + 1) * classes].iter().copied());
         (targets.collect(), rows.iter().map(|&r| weight[r]).collect(), users)

@@ -11,6 +11,15 @@ fn number(value: Option<f64>, digits: usize) -> String {
     value.map_or_else(|| "–".into(), |v| format!("{v:.digits$}"))
 }
 
+/// A number of any size, with four digits that count or all before the point.
+fn amount(value: f64) -> String {
+    let size = if value == 0.0 { 0 } else { value.abs().log10().floor() as i32 };
+    match size {
+        -5..=6 => format!("{value:.*}", (3 - size).max(0) as usize),
+        _ => format!("{value:.3e}"),
+    }
+}
+
 fn interval(intervals: &Intervals, name: &str) -> String {
     intervals.get(name).map_or_else(String::new, |[low, high]| format!("[{low:.3}, {high:.3}]"))
 }
@@ -193,6 +202,20 @@ pub fn table(evaluation: &Evaluation) -> String {
                     "MSE", "95 % interval", "R²", "Spearman"
                 );
             }
+            TaskReport::Classes(_) => {
+                let _ = writeln!(
+                    out,
+                    "\n  {name:<17}{:>8} {:<15}{:>9}{:>9}{:>8}",
+                    "CE", "95 % interval", "CE/H", "accuracy", "AUC"
+                );
+            }
+            TaskReport::Numbers(_) => {
+                let _ = writeln!(
+                    out,
+                    "\n  {name:<17}{:>10} {:<19}{:>10}{:>9}{:>10}",
+                    "RMSE", "95 % interval", "MAE", "R²", "Spearman"
+                );
+            }
             TaskReport::Binary(_) => continue,
         }
         for (who, report) in std::iter::once(("model", report)).chain(base_of(evaluation, name)) {
@@ -219,8 +242,42 @@ pub fn table(evaluation: &Evaluation) -> String {
                         number(r.spearman, 4)
                     );
                 }
+                TaskReport::Classes(r) => {
+                    let _ = writeln!(
+                        out,
+                        "  {who:<17}{:>8} {:<15}{:>9}{:>9}{:>8}",
+                        number(r.ce, 4),
+                        interval(&r.intervals, "ce"),
+                        number(r.ce_normalised, 4),
+                        number(r.accuracy, 3),
+                        number(r.auc, 4)
+                    );
+                }
+                TaskReport::Numbers(r) => {
+                    let ends = r.intervals.get("rmse");
+                    let ends =
+                        ends.map(|[low, high]| format!("[{}, {}]", amount(*low), amount(*high)));
+                    let _ = writeln!(
+                        out,
+                        "  {who:<17}{:>10} {:<19}{:>10}{:>9}{:>10}",
+                        r.rmse.map_or_else(|| "–".into(), amount),
+                        ends.unwrap_or_default(),
+                        r.mae.map_or_else(|| "–".into(), amount),
+                        number(r.r2, 4),
+                        number(r.spearman, 4)
+                    );
+                }
                 TaskReport::Binary(_) => {}
             }
+        }
+        match report {
+            TaskReport::Classes(r) => {
+                let _ = writeln!(out, "    {} rows, {} classes", r.n, r.classes);
+            }
+            TaskReport::Numbers(r) => {
+                let _ = writeln!(out, "    {} rows", r.n);
+            }
+            _ => {}
         }
     }
     calibration_rows(&mut out, &evaluation.calibration);

@@ -290,7 +290,7 @@ pub(crate) fn reading(config: &Config) -> String {
 }
 
 /// Keys of a task that say how it is learned. Any other is part of what it asks.
-const LEARNING: [&str; 9] = [
+const LEARNING: [&str; 10] = [
     "weight",
     "objective",
     "exposure_offset",
@@ -300,6 +300,7 @@ const LEARNING: [&str; 9] = [
     "propensity_clip",
     "self_normalise",
     "delayed_feedback",
+    "transform",
 ];
 
 /// Whether two configurations ask the same questions of the same rows, so that their metrics may be compared. How tasks

@@ -92,6 +92,14 @@ pub(crate) fn metrics(config: &Config, truth: bool) -> Vec<Metric> {
                     add(format!("{name}.gap_closed_all"), label, true, true, Truth);
                 }
             }
+            TaskKind::Regression => {
+                add(format!("{name}.rmse"), format!("{name} RMSE"), false, false, Quality);
+                add(format!("{name}.r2"), format!("{name} R²"), true, false, Fit);
+            }
+            TaskKind::MultiClass => {
+                add(format!("{name}.ce"), format!("{name} CE"), false, false, Quality);
+                add(format!("{name}.accuracy"), format!("{name} accuracy %"), true, true, Fit);
+            }
             TaskKind::Binary => {}
         }
     }
@@ -148,6 +156,14 @@ pub(crate) fn measure(
             }
             TaskReport::Share(report) => {
                 add("mse", report.mse);
+            }
+            TaskReport::Numbers(report) => {
+                add("rmse", report.rmse);
+                add("r2", report.r2);
+            }
+            TaskReport::Classes(report) => {
+                add("ce", report.ce);
+                add("accuracy", report.accuracy);
             }
         }
     }

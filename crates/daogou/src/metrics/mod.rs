@@ -25,7 +25,8 @@ pub use bootstrap::{BootstrapOptions, Intervals};
 pub use clustered::ClusteredMean;
 pub use order::ScoreOrder;
 pub use report::{
-    BinaryInput, BinaryReport, DistributionInput, DistributionReport, ListReport, ListSample,
-    ListTally, Scores, ShareInput, ShareReport,
+    BinaryInput, BinaryReport, ClassInput, ClassReport, DistributionInput, DistributionReport,
+    ListReport, ListSample, ListTally, RegressionInput, RegressionReport, Scores, ShareInput,
+    ShareReport,
 };
 pub use student::StudentMean;

@@ -1,4 +1,4 @@
-//! How far predicted shares are from true ones.
+//! How far predicted numbers are from true ones.
 
 use super::order::mid_ranks;
 

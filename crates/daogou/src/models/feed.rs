@@ -6,7 +6,7 @@ use daogou_nn::rng::{hash, mix};
 use super::inverse_propensity::InversePropensity;
 use super::thinning::Thinning;
 use crate::data::{
-    Catalogue, Column, Dataset, Impressions, RequestTarget, Requests, SideTable, Timelines,
+    Catalogue, Column, Dataset, Impressions, NO_CLASS, Requests, SideTable, Target, Timelines,
 };
 use crate::schema::Side;
 
@@ -25,8 +25,8 @@ pub struct Source<'a> {
     pub requests: &'a Requests,
     /// Impressions or candidates.
     pub impressions: &'a Impressions,
-    /// Labels of request-level tasks; read in training only.
-    pub targets: &'a [Option<RequestTarget>],
+    /// Labels of all but binary tasks; read in training only.
+    pub targets: &'a [Option<Target>],
 }
 
 impl<'a> From<&'a Dataset> for Source<'a> {
@@ -99,6 +99,10 @@ pub(super) enum NumberSource {
     Label(usize),
     /// Number of the item's category; −1 where unknown.
     RowCategory,
+    /// Standardised label of a regression; 0 where there is none.
+    Number(usize),
+    /// Number of the class of a multi-class task; −1 where there is none.
+    Class(usize),
     /// Shares of a distribution task.
     Shares(usize),
     /// Share of a share task.
@@ -112,6 +116,8 @@ pub(super) enum NumberSource {
 pub(super) struct RowWeight {
     /// 1 or 0: whether it has this label.
     pub(super) among: Option<usize>,
+    /// 1 or 0: whether it has a label of this task.
+    pub(super) labelled: Option<usize>,
     /// 1 or 0: whether its purchase label is final.
     pub(super) settled: bool,
     /// As many as it stands for, where training reads a share of the log.
@@ -121,8 +127,12 @@ pub(super) struct RowWeight {
 }
 
 impl RowWeight {
-    fn of(&self, impressions: &Impressions, training: &Training, impression: usize) -> f32 {
+    fn of(&self, source: &Source<'_>, training: &Training, impression: usize) -> f32 {
+        let Source { impressions, targets, .. } = source;
+        let labelled =
+            |task: usize| targets[task].as_ref().is_some_and(|target| target.labels(impression));
         let out = self.among.is_some_and(|label| impressions.labels[label][impression] == 0)
+            || self.labelled.is_some_and(|task| !labelled(task))
             || (self.settled && impressions.unsettled.get(impression).copied().unwrap_or(false));
         if out {
             return 0.0;
@@ -466,10 +476,10 @@ impl Feed {
             NumberSource::Exposure(task) => {
                 // The exposure of a label window lies in the future: only training may see it.
                 let (values, cols) = match targets.get(task) {
-                    Some(Some(RequestTarget::Distribution { classes, log_exposure, .. })) => {
+                    Some(Some(Target::Distribution { classes, log_exposure, .. })) => {
                         (log_exposure.as_deref(), *classes)
                     }
-                    Some(Some(RequestTarget::Share { logit_exposure, .. })) => {
+                    Some(Some(Target::Share { logit_exposure, .. })) => {
                         (logit_exposure.as_deref(), 1)
                     }
                     _ => (None, catalogue.categories.len().max(1)),
@@ -495,7 +505,7 @@ impl Feed {
             NumberSource::Weight(counts) => {
                 let training = trained.unwrap_or_default();
                 view.impressions()
-                    .for_each(|(_, i)| out.push(counts.of(impressions, &training, i)));
+                    .for_each(|(_, i)| out.push(counts.of(view.source, &training, i)));
             }
             NumberSource::Label(label) => {
                 let labels = &impressions.labels[label];
@@ -506,9 +516,25 @@ impl Feed {
                 let category = catalogue.category[impressions.item[i] as usize];
                 out.push(if sampled || category == u16::MAX { -1.0 } else { f32::from(category) });
             }),
+            NumberSource::Number(task) => {
+                let Some(Target::Number { scale, value }) = &targets[task] else {
+                    unreachable!("a regression has numbers")
+                };
+                view.impressions().for_each(|(_, i)| {
+                    let known = !value[i].is_nan();
+                    out.push(if known { scale.standardised(value[i].into()) as f32 } else { 0.0 });
+                });
+            }
+            NumberSource::Class(task) => {
+                let Some(Target::Class { class, .. }) = &targets[task] else {
+                    unreachable!("a multi-class task has classes")
+                };
+                view.impressions().for_each(|(_, i)| {
+                    out.push(if class[i] == NO_CLASS { -1.0 } else { f32::from(class[i]) });
+                });
+            }
             NumberSource::Shares(task) => {
-                let Some(RequestTarget::Distribution { classes, shares, .. }) = &targets[task]
-                else {
+                let Some(Target::Distribution { classes, shares, .. }) = &targets[task] else {
                     unreachable!("a distribution task has shares")
                 };
                 requests(&mut |r, _| {
@@ -516,16 +542,14 @@ impl Feed {
                 });
             }
             NumberSource::Share(task) => {
-                let Some(RequestTarget::Share { value, .. }) = &targets[task] else {
+                let Some(Target::Share { value, .. }) = &targets[task] else {
                     unreachable!("a share task has shares")
                 };
                 requests(&mut |r, _| out.push(value[r]));
             }
             NumberSource::TargetWeight(task) => {
-                let Some(
-                    RequestTarget::Distribution { weight, .. }
-                    | RequestTarget::Share { weight, .. },
-                ) = &targets[task]
+                let Some(Target::Distribution { weight, .. } | Target::Share { weight, .. }) =
+                    &targets[task]
                 else {
                     unreachable!("a request-level task has weights")
                 };

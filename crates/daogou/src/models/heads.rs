@@ -5,6 +5,7 @@ use daogou_nn::{Activation, Debiasing, DomainId, Graph, InputId, NodeId};
 use super::feed::{NumberSource, RowWeight};
 use super::inputs::Inputs;
 use super::{Shape, prefix, trunk};
+use crate::data::{FeatureSpace, LabelEncoding};
 use crate::schema::{Config, DelayedFeedback, PurchaseObjective, Role, Task, TaskKind};
 use crate::train::{binary_index, funnel};
 use crate::{Error, Result};
@@ -28,7 +29,7 @@ pub struct Head {
     pub kind: TaskKind,
     /// What it answers for.
     pub level: Level,
-    /// Logits: one, or one per category. Offsets of position, sampling and exposure are in it; they are 0 when serving.
+    /// Logits: one, or one per category or class. Offsets of position, sampling and exposure are in it; they are 0 when serving.
     pub logits: NodeId,
     /// Name of the bias of its last layer.
     pub bias: String,
@@ -53,7 +54,7 @@ pub struct Imputation {
 }
 
 /// Logits of each task.
-pub(super) fn sizes(config: &Config, shape: &Shape) -> Result<Vec<usize>> {
+pub(super) fn sizes(config: &Config, space: &FeatureSpace, shape: &Shape) -> Result<Vec<usize>> {
     let size = |task: &Task| match task.kind {
         TaskKind::Distribution if shape.categories == 0 => Err(Error::Config {
             key: format!("task.{}", task.name),
@@ -61,7 +62,14 @@ pub(super) fn sizes(config: &Config, shape: &Shape) -> Result<Vec<usize>> {
             hint: Some("name the column in `columns.category`".into()),
         }),
         TaskKind::Distribution => Ok(shape.categories),
-        TaskKind::Binary | TaskKind::Share => Ok(1),
+        TaskKind::MultiClass => match space.labels.get(&task.name) {
+            Some(LabelEncoding::Classes(classes)) if !classes.is_empty() => Ok(classes.len()),
+            _ => Err(Error::config(
+                format!("task.{}", task.name),
+                "expected classes in the training split, found none",
+            )),
+        },
+        TaskKind::Binary | TaskKind::Share | TaskKind::Regression => Ok(1),
     };
     config.tasks.iter().map(size).collect()
 }
@@ -210,6 +218,7 @@ pub(super) fn losses(
                             settled,
                             read: read && !own,
                             propensity: own && config.train.ipw_clip > 0.0,
+                            ..RowWeight::default()
                         };
                         let weight = weight(g, inputs, counts);
                         of_logit(g, task, head.logits, (label, weight));
@@ -220,6 +229,19 @@ pub(super) fn losses(
                 let class = inputs.number(g, domain, 1, NumberSource::RowCategory, false);
                 let weight = weight(g, inputs, RowWeight { read, ..RowWeight::default() });
                 g.cross_entropy_class(&task.name, head.logits, class, weight);
+            }
+            TaskKind::MultiClass => {
+                let class = inputs.number(g, domain, 1, NumberSource::Class(index), false);
+                let among = config.loss_space(index);
+                let weight = weight(g, inputs, RowWeight { among, read, ..RowWeight::default() });
+                g.cross_entropy_class(&task.name, head.logits, class, weight);
+            }
+            TaskKind::Regression => {
+                let label = inputs.number(g, domain, 1, NumberSource::Number(index), false);
+                let (among, labelled) = (config.loss_space(index), Some(index));
+                let counts = RowWeight { among, labelled, read, ..RowWeight::default() };
+                let weight = weight(g, inputs, counts);
+                g.mse(&task.name, head.logits, label, weight);
             }
             TaskKind::Distribution => {
                 let shares = inputs.number(

@@ -12,6 +12,7 @@ mod heads;
 mod inputs;
 mod inverse_propensity;
 mod keyed;
+mod link;
 mod mmoe;
 mod ple;
 pub mod predict;
@@ -27,12 +28,13 @@ pub use feed::{Feed, Mode, Source, Training};
 pub use gates::{Expert, Mixing};
 pub use heads::{Head, Level};
 pub use inverse_propensity::InversePropensity;
+pub(crate) use link::{Link, sigmoid};
 pub use predict::{Forward, Logits, predict};
 pub use thinning::Thinning;
 
 use daogou_nn::{Graph, Model};
 
-use crate::data::{Dataset, FeatureSpace, RequestTarget};
+use crate::data::{Dataset, FeatureSpace, Target};
 use crate::schema::{Config, ModelKind, Role};
 use crate::{Error, Result};
 
@@ -74,18 +76,17 @@ impl Shape {
     pub fn of(config: &Config, data: &Dataset) -> Self {
         let train = data.requests.impressions(&data.split.train);
         let positions = data.impressions.position.get(train).unwrap_or_default();
-        let exposed = |target: &Option<RequestTarget>| {
+        let exposed = |target: &Option<Target>| {
             matches!(
                 target,
                 Some(
-                    RequestTarget::Distribution { log_exposure: Some(_), .. }
-                        | RequestTarget::Share { logit_exposure: Some(_), .. }
+                    Target::Distribution { log_exposure: Some(_), .. }
+                        | Target::Share { logit_exposure: Some(_), .. }
                 )
             )
         };
         debug_assert_eq!(config.tasks.len(), data.targets.len());
-        let mix =
-            data.targets.iter().position(|t| matches!(t, Some(RequestTarget::Distribution { .. })));
+        let mix = data.targets.iter().position(|t| matches!(t, Some(Target::Distribution { .. })));
         let prior_mix = mix.filter(|_| !data.requests.time.is_empty()).and_then(|index| {
             let constants = crate::train::constants(config, data).ok()?;
             let prior = crate::evaluate::MIX_PRIOR;
@@ -106,7 +107,7 @@ impl Shape {
             row_label: data
                 .targets
                 .iter()
-                .map(|t| matches!(t, Some(RequestTarget::RowCategory { .. })))
+                .map(|t| matches!(t, Some(Target::RowCategory { .. })))
                 .collect(),
             prior_mix: prior_mix.unwrap_or_default(),
         }

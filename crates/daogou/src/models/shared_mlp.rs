@@ -31,7 +31,7 @@ pub(super) fn build(
     let shared = trunk(g, "shared_net".into(), x, &config.model.shared_units, config);
     g.represent(shared);
     let names: Vec<String> = config.tasks.iter().map(|t| format!("{}_head", prefix(t))).collect();
-    let sizes = heads::sizes(config, shape)?;
+    let sizes = heads::sizes(config, space, shape)?;
     let group: Vec<(&str, usize)> = names.iter().map(String::as_str).zip(sizes).collect();
     let logits = g.linear_group(&group, shared, Activation::None);
     let impressions = inputs.impressions;

@@ -30,7 +30,7 @@ pub(super) fn build(
         let level = two_level::rows_of(config, shape, index);
         let scope = format!("{}.", task.name);
         let fields = inputs.fields(g, config, space, scope, level == Level::Impression);
-        let (known, share) = ((config, shape), shared_bottom::share);
+        let (known, share) = ((config, space, shape), shared_bottom::share);
         let share = (share as two_level::Share, &mut Vec::new());
         heads.extend(two_level::build_for(g, inputs, &fields, known, &[index], share)?);
     }

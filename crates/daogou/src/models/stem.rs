@@ -95,7 +95,7 @@ pub(super) fn build(
         let (read, _) = mixed(g, config, level, &streams, false, known);
         streams.own.iter().zip(read).for_each(|((task, ..), read)| bases[*task] = Some(read));
     }
-    let sizes = heads::sizes(config, shape)?;
+    let sizes = heads::sizes(config, space, shape)?;
     let heads = tasks.zip(bases).map(|(task, base)| {
         let base = base.expect("every task is of one of the levels");
         tower(g, inputs, (config, shape), (task, sizes[task]), base)

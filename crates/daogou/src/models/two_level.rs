@@ -17,7 +17,7 @@ use super::heads::{self, Head, Level as Rows};
 use super::inputs::{FieldNode, Fields, Inputs};
 use super::{Shape, backbones, prefix, trunk};
 use crate::data::FeatureSpace;
-use crate::schema::{Config, Side, Task, TaskKind};
+use crate::schema::{Config, Side, Task};
 use crate::{Error, Result};
 
 /// What is shared at one level.
@@ -41,7 +41,7 @@ pub(super) type Share = fn(&mut Graph, &Config, &Level<'_>, &mut Vec<Mixing>) ->
 
 /// Whether a task is answered per request or per impression.
 pub(super) fn rows_of(config: &Config, shape: &Shape, task: usize) -> Rows {
-    let per_row = config.tasks[task].kind == TaskKind::Binary || shape.row_label[task];
+    let per_row = config.tasks[task].kind.is_per_impression() || shape.row_label[task];
     if per_row { Rows::Impression } else { Rows::Request }
 }
 
@@ -54,7 +54,7 @@ pub(super) fn build(
 ) -> Result<Vec<Head>> {
     let fields = inputs.fields(g, config, space, String::new(), true);
     let tasks: Vec<usize> = (0..config.tasks.len()).collect();
-    build_for(g, inputs, &fields, (config, shape), &tasks, share)
+    build_for(g, inputs, &fields, (config, space, shape), &tasks, share)
 }
 
 /// The heads of `tasks` (numbers of tasks of the configuration), in their order.
@@ -62,7 +62,7 @@ pub(super) fn build_for(
     g: &mut Graph,
     inputs: &mut Inputs,
     fields: &Fields,
-    (config, shape): (&Config, &Shape),
+    (config, space, shape): (&Config, &FeatureSpace, &Shape),
     tasks: &[usize],
     (share, gates): (Share, &mut Vec<Mixing>),
 ) -> Result<Vec<Head>> {
@@ -112,7 +112,7 @@ pub(super) fn build_for(
         impression = read(g, config, &level, (share, gates));
     }
 
-    let sizes = heads::sizes(config, shape)?;
+    let sizes = heads::sizes(config, space, shape)?;
     let (mut request, mut impression) = (request.into_iter(), impression.into_iter());
     let mut built = Vec::with_capacity(tasks.len());
     for &index in tasks {

@@ -54,8 +54,8 @@ use weighing::{Aim, Reward, Setting};
 use crate::data::Dataset;
 use crate::lists::{Heads, Weights};
 use crate::metrics::BootstrapOptions;
-use crate::models::{Mode, Source};
-use crate::run::{TrainedRun, sigmoid};
+use crate::models::{Mode, Source, sigmoid};
+use crate::run::TrainedRun;
 use crate::schema::Role;
 use crate::{Error, Result};
 

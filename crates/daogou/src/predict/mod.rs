@@ -8,17 +8,17 @@ use daogou_nn::Team;
 
 use self::output::{Format, Output, Part};
 use crate::artifact::NewFile;
-use crate::data::Stream;
-use crate::models::{Level, Mode};
+use crate::data::{LabelEncoding, Stream};
+use crate::models::{Level, Link, Mode};
 use crate::rows::{self, Layout, Rows};
-use crate::run::{TrainedRun, sigmoid, softmax_rows};
-use crate::schema::TaskKind;
+use crate::run::TrainedRun;
+use crate::schema::{Task, TaskKind};
 use crate::{Error, Result};
 
 /// How a file is predicted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PredictOptions {
-    /// Logits instead of probabilities.
+    /// Logits instead of probabilities, and what a regression's answer is made of instead of that.
     pub logits: bool,
     /// Rows in memory at a time. The answers do not depend on it.
     pub part_rows: usize,
@@ -45,8 +45,9 @@ impl TrainedRun {
     /// Reads `input`, adds a column per head and writes `output`, whole or not at all. Rows keep their order and their
     /// columns. Formats are told by name: `.csv`, `.tsv`, `.jsonl`, `.ndjson` (also `.gz`) and `.parquet`.
     ///
-    /// New columns: `p_{task}` for binary and share tasks, `p_{task}_{category}` for distributions. Labels are not
-    /// needed and not read. Each row is answered by itself: the person's past is what the run knows to be strictly
+    /// New columns: `p_{task}` for binary and share tasks; the same for regressions, in the units of the label;
+    /// `p_{task}_{category}` for distributions and `p_{task}_{class}` for multi-class tasks. Labels are not needed and not
+    /// read. Each row is answered by itself: the person's past is what the run knows to be strictly
     /// earlier, so the answers do not depend on which other rows stand in the file.
     ///
     /// Memory beside the run: its tables of users and items once more and `part_rows` rows with their text, whatever the
@@ -65,7 +66,7 @@ impl TrainedRun {
         let format = Format::of(output)?;
         let names = rows::header(input, self.layout_of(input))?;
         let mut reader = Rows::open(input, self.layout_of(input), &names)?;
-        let added = self.answer_names();
+        let added = self.answer_names()?;
         if let Some(name) = added.iter().find(|name| names.contains(name)) {
             return Err(Error::file(
                 input,
@@ -98,21 +99,19 @@ impl TrainedRun {
             answers.iter_mut().for_each(Vec::clear);
             let mut column = 0;
             for (head, task) in logits.iter().zip(&self.config.tasks) {
-                let softmax;
-                let values = match task.kind {
-                    TaskKind::Distribution if !options.logits => {
-                        softmax = softmax_rows(head);
-                        &softmax
-                    }
-                    _ => &head.values,
+                let answered;
+                let values = if options.logits {
+                    &head.values
+                } else {
+                    answered = Link::of(task, &self.stored.space).answers(head);
+                    &answered
                 };
-                let squash = !options.logits && task.kind != TaskKind::Distribution;
                 for r in 0..source.requests.len() {
                     for i in source.requests.impressions(&(r..r + 1)) {
                         let row = if head.level == Level::Request { r } else { i };
                         let own = &values[row * head.cols..(row + 1) * head.cols];
-                        for (answer, &z) in answers[column..].iter_mut().zip(own) {
-                            answer.push(if squash { sigmoid(z) } else { z });
+                        for (answer, &value) in answers[column..].iter_mut().zip(own) {
+                            answer.push(value);
                         }
                     }
                 }
@@ -140,16 +139,30 @@ impl TrainedRun {
     }
 
     /// Names of the new columns.
-    fn answer_names(&self) -> Vec<String> {
-        let mut names = Vec::new();
+    fn answer_names(&self) -> Result<Vec<String>> {
+        let mut names: Vec<String> = Vec::new();
         for task in &self.config.tasks {
-            if task.kind == TaskKind::Distribution {
-                let categories = self.stored.catalogue.categories.iter();
-                names.extend(categories.map(|c| format!("p_{}_{c}", task.name)));
-            } else {
-                names.push(format!("p_{}", task.name));
+            let start = format!("p_{}", task.name);
+            let own: Vec<String> = match self.parts(task) {
+                Some(parts) => parts.iter().map(|part| format!("{start}_{part}")).collect(),
+                None => vec![start],
+            };
+            if let Some(name) = own.iter().find(|name| names.contains(name)) {
+                let problem = format!("its column `{name}` would have the name of another task's");
+                return Err(Error::config(format!("task.{}.name", task.name), problem)
+                    .with_hint("give one of the tasks another name, and train again"));
             }
+            names.extend(own);
         }
-        names
+        Ok(names)
+    }
+
+    /// What each number of an answer is about: categories or classes; `None` where it is one number.
+    fn parts(&self, task: &Task) -> Option<&[String]> {
+        match (task.kind, self.stored.space.labels.get(&task.name)) {
+            (TaskKind::Distribution, _) => Some(&self.stored.catalogue.categories),
+            (_, Some(LabelEncoding::Classes(classes))) => Some(classes),
+            _ => None,
+        }
     }
 }

@@ -254,8 +254,8 @@ fn tasks(material: &Material<'_>) -> Table {
     for (index, task) in run.config.tasks.iter().enumerate() {
         let named = |name: Option<String>| name.unwrap_or_else(|| "–".into());
         let source = match task.kind {
-            TaskKind::Binary => task.label().to_string(),
-            TaskKind::Distribution | TaskKind::Share => word(&task.source()),
+            kind if kind.is_per_impression() => task.label().to_string(),
+            _ => word(&task.source()),
         };
         let objective = match funnel(&run.config, index) {
             Some(_) => format!("{source}, {}", word(&task.objective())),

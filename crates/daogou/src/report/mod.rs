@@ -35,7 +35,7 @@ use crate::artifact::{CHARTS, Manifest, write_atomic};
 use crate::data::Dataset;
 use crate::evaluate::{EvaluateOptions, Evaluation};
 use crate::run::TrainedRun;
-use crate::schema::{Config, Role};
+use crate::schema::{Config, Role, TaskKind};
 use crate::train::Round;
 use crate::{Error, Result};
 
@@ -208,7 +208,20 @@ fn asked(config: &Config) -> Vec<Asked> {
             }
             Some(Role::Diversity) => add(name, "Diversity", "the category mix that is wanted"),
             Some(Role::Novelty) => add(name, "Novelty", "the share of unseen items that is wanted"),
-            _ => add(name.clone(), &name, "on all impressions"),
+            None | Some(Role::Purchase) => {
+                let space = config.sample_space(index).map(|place| config.label_columns()[place]);
+                let space = match (space, task.sample_space.as_deref()) {
+                    (None, _) => "on all impressions".to_string(),
+                    (Some(_), Some("clicked")) => "on clicked impressions".to_string(),
+                    (Some(column), _) => format!("on impressions with {column} = 1"),
+                };
+                let what = match task.kind {
+                    TaskKind::Regression => "a number, ",
+                    TaskKind::MultiClass => "one of several classes, ",
+                    _ => "",
+                };
+                add(name.clone(), &name, &format!("{what}{space}"));
+            }
         }
     }
     all

@@ -87,11 +87,27 @@ const SHARE: [Metric; 4] = [
     metric!(Share, spearman, "Spearman", Higher, 4),
 ];
 
+const CLASSES: [Metric; 4] = [
+    metric!(Classes, ce, "cross-entropy", Lower, 4),
+    metric!(Classes, ce_normalised, "CE/H", Lower, 4),
+    metric!(Classes, accuracy, "accuracy", Higher, 3),
+    metric!(Classes, auc, "AUC, mean over classes", Higher, 4),
+];
+
+const NUMBERS: [Metric; 4] = [
+    metric!(Numbers, rmse, "RMSE", Lower, 4),
+    metric!(Numbers, mae, "MAE", Lower, 4),
+    metric!(Numbers, r2, "R²", Higher, 4),
+    metric!(Numbers, spearman, "Spearman", Higher, 4),
+];
+
 fn metrics(report: &TaskReport) -> &'static [Metric] {
     match report {
         TaskReport::Binary(_) => &BINARY,
         TaskReport::Mix(_) => &MIX,
         TaskReport::Share(_) => &SHARE,
+        TaskReport::Classes(_) => &CLASSES,
+        TaskReport::Numbers(_) => &NUMBERS,
     }
 }
 
@@ -100,6 +116,8 @@ fn intervals(report: &TaskReport) -> &Intervals {
         TaskReport::Binary(r) => &r.intervals,
         TaskReport::Mix(r) => &r.intervals,
         TaskReport::Share(r) => &r.intervals,
+        TaskReport::Classes(r) => &r.intervals,
+        TaskReport::Numbers(r) => &r.intervals,
     }
 }
 
@@ -211,6 +229,12 @@ fn table(asked: &Asked, rows: &[(String, &TaskReport)]) -> Markup {
         }
         TaskReport::Mix(r) => format!("{} labelled requests", count(r.n)),
         TaskReport::Share(r) => format!("{} labelled requests", count(r.n)),
+        TaskReport::Classes(r) => {
+            format!("{} labelled rows, {} classes", count(r.n), count(r.classes))
+        }
+        TaskReport::Numbers(r) => {
+            format!("{} labelled rows, in the units of the label", count(r.n))
+        }
     };
     html! {
         h3 { (asked.short) " " small { (asked.long) " · " (said) } }

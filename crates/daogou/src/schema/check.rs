@@ -295,11 +295,7 @@ impl Config {
             if let Some(kind) = wanted.filter(|kind| *kind != task.kind) {
                 return Err(Error::config(
                     key("kind"),
-                    format!(
-                        "expected `{}` for this role, got `{}`",
-                        name_of(&kind),
-                        name_of(&task.kind)
-                    ),
+                    format!("expected `{}` for this role, got `{}`", kind.name(), task.kind.name()),
                 ));
             }
             if task.kind == TaskKind::Distribution && self.columns.category.is_none() {
@@ -308,7 +304,7 @@ impl Config {
                     "a distribution over categories needs `columns.category`",
                 ));
             }
-            let request_level = task.kind != TaskKind::Binary;
+            let request_level = !task.kind.is_per_impression();
             let needs_time =
                 matches!(task.source(), LabelSource::NextKEngaged | LabelSource::NextSession);
             if request_level && needs_time && self.columns.time.is_none() {
@@ -321,10 +317,11 @@ impl Config {
             }
             self.check_objective(task)?;
             self.check_sample_space(task)?;
-            if task.kind == TaskKind::Binary
+            self.check_label(task)?;
+            if task.kind.is_per_impression()
                 && let Some(other) = others
                     .iter()
-                    .find(|other| other.kind == TaskKind::Binary && other.label() == task.label())
+                    .find(|other| other.kind == task.kind && other.label() == task.label())
             {
                 return Err(Error::config(
                     key("label"),
@@ -368,6 +365,42 @@ impl Config {
                 format!("task.{}.source", task.name),
                 "`shared_mlp` predicts the category of each row: expected `source = \"row\"`",
             ));
+        }
+        Ok(())
+    }
+
+    /// What is learned of a label that is a number or a class.
+    fn check_label(&self, task: &Task) -> Result<()> {
+        let key = |option: &str| format!("task.{}.{option}", task.name);
+        for (option, given, kind) in [
+            ("transform", task.transform.is_some(), TaskKind::Regression),
+            ("min_count", task.min_count.is_some(), TaskKind::MultiClass),
+        ] {
+            if given && task.kind != kind {
+                return Err(Error::config(
+                    key(option),
+                    format!("applies to tasks of kind `{}` only", kind.name()),
+                ));
+            }
+        }
+        if let Some(transform @ (Transform::None | Transform::Buckets)) = task.transform {
+            return Err(Error::config(
+                key("transform"),
+                format!("expected `standardise` or `log1p`, got `{}`", name_of(&transform)),
+            ));
+        }
+        if task.min_count == Some(0) {
+            return Err(Error::config(key("min_count"), "expected at least 1, got 0"));
+        }
+        if !self.data.events.is_empty() && task.kind.encodes_labels() {
+            return Err(Error::config(
+                key("kind"),
+                format!(
+                    "an event log labels the tasks `click` and `purchase` only, got `{}`",
+                    task.kind.name()
+                ),
+            )
+            .with_hint("it needs a log of impressions with a column for the label"));
         }
         Ok(())
     }
@@ -627,7 +660,15 @@ impl Config {
             let key = format!("lists.objectives.{name}");
             if !matches!(name.as_str(), "click" | "purchase" | "revenue" | "diversity" | "novelty")
             {
-                return Err(Error::config(key, "unknown objective")
+                let problem = match self.tasks.iter().find(|task| task.name == *name) {
+                    Some(task) => format!(
+                        "the {} task `{name}` is no objective: lists are made of what click, purchase, diversity and \
+                         novelty say",
+                        task.kind.name()
+                    ),
+                    None => "unknown objective".into(),
+                };
+                return Err(Error::config(key, problem)
                     .with_hint("objectives: click, purchase, revenue, diversity, novelty"));
             }
             if !(weight.is_finite() && *weight >= 0.0) {

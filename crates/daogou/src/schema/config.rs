@@ -410,7 +410,7 @@ pub struct Task {
     /// `novelty`, else none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<Role>,
-    /// Label column; default: `name` for binary tasks, `columns.category` for distributions with `source = "row"`.
+    /// Label column; default: `name` for tasks of impressions, `columns.category` for distributions with `source = "row"`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
     /// Where the label of a request-level task comes from; default `next_k_engaged`.
@@ -432,8 +432,15 @@ pub struct Task {
     /// without it, so that it learns preference and not what was shown (SCIENCE C.1); default false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exposure_offset: Option<bool>,
-    /// Yes-or-no tasks: the impressions that loss and metrics are taken over: `all` (default), `clicked`, or a column that
-    /// is 1 there and 0 elsewhere. What a purchase is learned from is its `objective`.
+    /// `regression`: how the label is transformed before it is learned: `standardise` (default), or `log1p` for amounts and
+    /// durations that are seldom large. Answers and metrics are in the label's own units all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transform: Option<Transform>,
+    /// `multi_class`: classes seen fewer times in training are no classes: their impressions do not count; default 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_count: Option<u32>,
+    /// Tasks of impressions: those that loss and metrics are taken over: `all` (default), `clicked`, or a column that is 1
+    /// there and 0 elsewhere. What a purchase is learned from is its `objective`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sample_space: Option<String>,
     /// Purchase: how it is trained; default `esmm`.
@@ -461,7 +468,7 @@ pub struct Task {
     /// Purchase: what is done about purchases that come after the training split ends; default `exclude`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delayed_feedback: Option<DelayedFeedback>,
-    /// Weight in the total loss, after normalisation; default 1 for binary tasks, 0.2 for request-level tasks.
+    /// Weight in the total loss, after normalisation; default 1 for tasks of impressions, 0.2 for request-level tasks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight: Option<f64>,
 }
@@ -480,6 +487,8 @@ impl Task {
             session_gap_minutes: None,
             min_events: None,
             exposure_offset: None,
+            transform: None,
+            min_count: None,
             sample_space: None,
             objective: None,
             order_weight: None,
@@ -504,14 +513,24 @@ impl Task {
         })
     }
 
-    /// The label column of a binary task.
+    /// The label column of a task of impressions.
     pub fn label(&self) -> &str {
         self.label.as_deref().unwrap_or(&self.name)
     }
 
     /// Weight in the total loss.
     pub fn weight(&self) -> f64 {
-        self.weight.unwrap_or(if self.kind == TaskKind::Binary { 1.0 } else { 0.2 })
+        self.weight.unwrap_or(if self.kind.is_per_impression() { 1.0 } else { 0.2 })
+    }
+
+    /// Whether a regression learns `ln(1 + label)`.
+    pub fn is_log1p(&self) -> bool {
+        self.transform == Some(Transform::Log1p)
+    }
+
+    /// Impressions of training that make a text a class.
+    pub fn min_count(&self) -> u32 {
+        self.min_count.unwrap_or(1)
     }
 
     /// Where a request-level label comes from.
@@ -590,6 +609,36 @@ pub enum TaskKind {
     Distribution,
     /// A share in `[0, 1]`, for a request; squared error on the sigmoid.
     Share,
+    /// A number for an impression, such as seconds watched or money spent; squared error of the standardised label. Where the
+    /// label is empty, the impression does not count.
+    Regression,
+    /// One of several classes for an impression, told by their text; cross-entropy of a softmax. Where the label is empty or
+    /// a class that training does not know, the impression does not count.
+    MultiClass,
+}
+
+impl TaskKind {
+    /// Whether every impression has an answer and, in a column of the log, a label of its own; the others are questions
+    /// about a request.
+    pub fn is_per_impression(self) -> bool {
+        matches!(self, Self::Binary | Self::Regression | Self::MultiClass)
+    }
+
+    /// Whether its labels are numbers or classes, which are encoded by what training rows have.
+    pub fn encodes_labels(self) -> bool {
+        matches!(self, Self::Regression | Self::MultiClass)
+    }
+
+    /// Its name in a configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Binary => "binary",
+            Self::Distribution => "distribution",
+            Self::Share => "share",
+            Self::Regression => "regression",
+            Self::MultiClass => "multi_class",
+        }
+    }
 }
 
 /// The part a task plays when lists are built.

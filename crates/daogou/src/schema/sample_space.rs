@@ -1,4 +1,4 @@
-//! Which impressions a yes-or-no task is asked about.
+//! Which impressions a task is asked about.
 
 use super::config::{Config, PurchaseObjective, Role, Task, TaskKind};
 use crate::{Error, Result};
@@ -13,14 +13,25 @@ impl Config {
     /// Columns of 0 and 1 that a log is read for: the labels of yes-or-no tasks in their order, then the sample spaces that
     /// are no task's label. [`Impressions::labels`](crate::data::Impressions::labels) has one vector per column.
     pub fn label_columns(&self) -> Vec<&str> {
-        let binary = || self.tasks.iter().filter(|task| task.kind == TaskKind::Binary);
-        let mut columns: Vec<&str> = binary().map(Task::label).collect();
-        for space in binary().filter_map(|task| task.sample_space.as_deref()) {
+        let mut columns: Vec<&str> = self.binary_labels().collect();
+        for space in self.tasks.iter().filter_map(|task| task.sample_space.as_deref()) {
             if ![ALL, CLICKED].contains(&space) && !columns.contains(&space) {
                 columns.push(space);
             }
         }
         columns
+    }
+
+    /// Label columns of the yes-or-no tasks, in their order.
+    fn binary_labels(&self) -> impl Iterator<Item = &str> {
+        self.tasks.iter().filter(|task| task.kind == TaskKind::Binary).map(Task::label)
+    }
+
+    /// Number among [`Config::label_columns`] of the label that marks what people engage with: the click's, else the first;
+    /// `None` without a yes-or-no task.
+    pub fn engagement(&self) -> Option<usize> {
+        let click = self.task_of(Role::Click).map(|click| self.tasks[click].label());
+        self.binary_labels().position(|label| click.is_none_or(|click| label == click))
     }
 
     /// Number among [`Config::label_columns`] of the column that is 1 where task `index` is asked; `None`: everywhere. A
@@ -49,8 +60,11 @@ impl Config {
     pub(super) fn check_sample_space(&self, task: &Task) -> Result<()> {
         let Some(space) = &task.sample_space else { return Ok(()) };
         let key = format!("task.{}.sample_space", task.name);
-        if task.kind != TaskKind::Binary {
-            return Err(Error::config(key, "applies to tasks of kind `binary` only"));
+        if !task.kind.is_per_impression() {
+            return Err(Error::config(
+                key,
+                "applies to tasks of impressions: `binary`, `regression`, `multi_class`",
+            ));
         }
         if task.role() == Some(Role::Purchase) {
             return Err(Error::config(key, "a purchase is asked about clicked impressions")
@@ -59,7 +73,7 @@ impl Config {
         if space == task.label() {
             return Err(Error::config(
                 key,
-                "a task asked only where its own label is 1 is always right",
+                "a task asked only where its own label is 1 knows the answer",
             ));
         }
         if space == CLICKED
@@ -67,7 +81,7 @@ impl Config {
         {
             return Err(Error::config(key, "`clicked` needs another task, of role `click`"));
         }
-        let known = self.tasks.iter().any(|t| t.kind == TaskKind::Binary && t.label() == space);
+        let known = self.binary_labels().any(|label| label == space);
         if !self.data.events.is_empty() && ![ALL, CLICKED].contains(&space.as_str()) && !known {
             return Err(Error::config(
                 key,

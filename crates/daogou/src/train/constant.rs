@@ -1,6 +1,6 @@
 //! The best constant predictor of each task: what losses are divided by, and where output biases start.
 
-use crate::data::{Dataset, RequestTarget};
+use crate::data::{Dataset, Target};
 use crate::metrics::logloss::binary_entropy;
 use crate::schema::{Config, DelayedFeedback, PurchaseObjective, Role, TaskKind};
 use crate::{Error, Result};
@@ -8,14 +8,14 @@ use crate::{Error, Result};
 /// The best constant answer to a task on the training split.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Constant {
-    /// Its mean loss: an entropy, or a variance. Positive.
+    /// Its mean loss: an entropy, or a variance (of a regression: of standardised labels). Positive.
     pub loss: f64,
     /// The same as training counts it, which its losses are divided by. Another where impressions without a click are
     /// thinned out, labels may come late, or the objective is a sum (ESCM²).
     pub training_loss: f64,
-    /// Its logits: one, or one per category.
+    /// Its logits: one, or one per category or class.
     pub logits: Vec<f64>,
-    /// Its answer: a rate, a mix, or a share.
+    /// Its answer: a rate, a mix or frequencies, a share, or the mean label.
     pub answer: Vec<f64>,
 }
 
@@ -129,8 +129,50 @@ pub fn constants(config: &Config, data: &Dataset) -> Result<Vec<Constant>> {
                 let (logits, answer) = (vec![logit(own)], vec![own]);
                 return Ok(Constant { loss, training_loss, logits, answer });
             }
-            match data.targets[index].as_ref().expect("request-level tasks have targets") {
-                RequestTarget::RowCategory { classes } => {
+            match data.targets[index].as_ref().expect("all but binary tasks have targets") {
+                Target::Number { scale, value } => {
+                    let (mut n, mut sum, mut square) = (0.0, 0.0, 0.0);
+                    let (mut least, mut most) = (f32::INFINITY, f32::NEG_INFINITY);
+                    for y in data.labelled(config, index, &train).map(|i| value[i]) {
+                        n += 1.0;
+                        sum += f64::from(y);
+                        square += scale.standardised(y.into()).powi(2);
+                        (least, most) = (least.min(y), most.max(y));
+                    }
+                    if n == 0.0 {
+                        return nothing(no_label(config, index), NO_ROW_LABEL);
+                    }
+                    if least == most {
+                        return nothing(
+                            format!(
+                                "all {n} labelled training impressions have `{}` = {least}; expected different numbers",
+                                task.label()
+                            ),
+                            "check the label column, train on a longer stretch of the log, or remove the task",
+                        );
+                    }
+                    // The standardised mean is 0.
+                    let loss = (square / n).max(1e-6);
+                    let (logits, answer) = (vec![0.0], vec![sum / n]);
+                    Ok(Constant { loss, training_loss: loss, logits, answer })
+                }
+                Target::Class { classes, class } => {
+                    let mut counts = vec![0.0; *classes];
+                    for i in data.labelled(config, index, &train) {
+                        counts[usize::from(class[i])] += 1.0;
+                    }
+                    if counts.len() < 2 {
+                        let found = match counts.first() {
+                            None => no_label(config, index),
+                            Some(n) => format!(
+                                "all {n} labelled training impressions have the same class; expected at least 2"
+                            ),
+                        };
+                        return nothing(found, NO_ROW_LABEL);
+                    }
+                    Ok(of_mix(&counts))
+                }
+                Target::RowCategory { classes } => {
                     let mut counts = vec![0.0; *classes];
                     for i in impressions.clone() {
                         let sampled = data.impressions.sampled.get(i).copied().unwrap_or(false);
@@ -143,7 +185,7 @@ pub fn constants(config: &Config, data: &Dataset) -> Result<Vec<Constant>> {
                     }
                     Ok(of_mix(&counts))
                 }
-                RequestTarget::Distribution { classes, shares, weight, .. } => {
+                Target::Distribution { classes, shares, weight, .. } => {
                     let mut total = vec![0.0; *classes];
                     for r in train.clone() {
                         let row = &shares[r * classes..(r + 1) * classes];
@@ -155,7 +197,7 @@ pub fn constants(config: &Config, data: &Dataset) -> Result<Vec<Constant>> {
                     }
                     Ok(of_mix(&total))
                 }
-                RequestTarget::Share { value, weight, .. } => {
+                Target::Share { value, weight, .. } => {
                     let (mut n, mut sum, mut square) = (0.0, 0.0, 0.0);
                     for r in train.clone() {
                         let (w, v) = (f64::from(weight[r]), f64::from(value[r]));
@@ -174,6 +216,20 @@ pub fn constants(config: &Config, data: &Dataset) -> Result<Vec<Constant>> {
             }
         })
         .collect()
+}
+
+const NO_ROW_LABEL: &str =
+    "check the label column, train on a longer stretch of the log, or remove the task";
+
+/// That no training impression has a label, where the task is asked.
+fn no_label(config: &Config, index: usize) -> String {
+    let label = config.tasks[index].label();
+    match config.sample_space(index).map(|place| config.label_columns()[place]) {
+        None => format!("no training impression has a label in column `{label}`"),
+        Some(space) => {
+            format!("no training impression with `{space}` = 1 has a label in column `{label}`")
+        }
+    }
 }
 
 const NO_LABEL: &str = "the log is too short for the label window: lower `min_events`, raise `window_days`, or remove \

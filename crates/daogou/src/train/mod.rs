@@ -226,7 +226,7 @@ pub fn train(
         }
     }
     if let (Some(run), 0) = (&t.warm_start, at.step) {
-        observer.note(&warm_start::take(Path::new(run), &mut engine, data, &heads)?);
+        observer.note(&warm_start::take(Path::new(run), &mut engine, (config, data), &heads)?);
     }
     let source = Source::from(data);
     let offsets = &data.requests.offsets;

@@ -5,7 +5,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::Constant;
-use crate::data::{Dataset, RequestTarget};
+use crate::data::{Dataset, Target};
 use crate::metrics::logloss::{sigmoid, softplus};
 use crate::metrics::{ScoreOrder, auc};
 use crate::models::{Level, Logits};
@@ -71,6 +71,25 @@ pub(super) fn score(
                     },
                 };
             }
+            let of_row = |i: usize| {
+                let row = i - impressions.start;
+                &z.values[row * z.cols..(row + 1) * z.cols]
+            };
+            let labelled = || data.labelled(config, index, &requests);
+            match data.targets[index].as_ref() {
+                Some(Target::Number { scale, value }) => {
+                    let miss = |i| f64::from(of_row(i)[0]) - scale.standardised(value[i].into());
+                    return mean_over(own, labelled().map(|i| miss(i).powi(2)));
+                }
+                Some(Target::Class { class, .. }) => {
+                    let loss = |i| {
+                        let z = of_row(i);
+                        log_sum_exp(z) - f64::from(z[usize::from(class[i])])
+                    };
+                    return mean_over(own, labelled().map(loss));
+                }
+                _ => {}
+            }
             let (mut sum, mut total) = (0.0, 0.0);
             let cols = z.cols;
             let rows: Vec<usize> = match z.level {
@@ -84,7 +103,7 @@ pub(super) fn score(
             for (row, &r) in rows.iter().enumerate() {
                 let z = &z.values[row * cols..(row + 1) * cols];
                 let (w, loss) = match data.targets[index].as_ref() {
-                    Some(RequestTarget::RowCategory { .. }) => {
+                    Some(Target::RowCategory { .. }) => {
                         let item = data.impressions.item[impressions.start + row] as usize;
                         let category = usize::from(data.catalogue.category[item]);
                         if category >= cols {
@@ -93,18 +112,18 @@ pub(super) fn score(
                         let lse = log_sum_exp(z);
                         (1.0, lse - f64::from(z[category]))
                     }
-                    Some(RequestTarget::Distribution { shares, weight, .. }) => {
+                    Some(Target::Distribution { shares, weight, .. }) => {
                         let lse = log_sum_exp(z);
                         let t = &shares[r * cols..(r + 1) * cols];
                         let ce =
                             t.iter().zip(z).map(|(&t, &z)| f64::from(t) * (lse - f64::from(z)));
                         (f64::from(weight[r]) / sizes(r), ce.sum())
                     }
-                    Some(RequestTarget::Share { value, weight, .. }) => {
+                    Some(Target::Share { value, weight, .. }) => {
                         let miss = sigmoid(f64::from(z[0])) - f64::from(value[r]);
                         (f64::from(weight[r]) / sizes(r), miss * miss)
                     }
-                    None => continue,
+                    _ => continue,
                 };
                 if w > 0.0 {
                     sum += w * loss;
@@ -114,6 +133,12 @@ pub(super) fn score(
             TaskScore { loss: (total > 0.0).then(|| sum / total / own), auc: None }
         })
         .collect()
+}
+
+/// Mean of some losses, over that of the constant predictor.
+fn mean_over(constant: f64, losses: impl Iterator<Item = f64>) -> TaskScore {
+    let (sum, n) = losses.fold((0.0, 0.0), |(sum, n), loss| (sum + loss, n + 1.0));
+    TaskScore { loss: (n > 0.0).then(|| sum / n / constant), auc: None }
 }
 
 fn log_sum_exp(logits: &[f32]) -> f64 {

@@ -4,8 +4,9 @@
 //! ids it did not know keep their first values. Tables of hashed ids, hours, weekdays and buckets are taken as a whole where
 //! they have as many rows; a bucket is then the same quantile, of the new log. Other weights are taken by name and shape, if
 //! both runs read the same fields in the same order, since columns would otherwise meet other fields' weights; and those of
-//! a head that answers with a category mix, if there are the same categories. Numbers are standardised by the new log, and the
-//! optimiser starts anew. What is not taken is told.
+//! a head that answers with a category mix, if there are the same categories. The head of a multi-class task is taken class by
+//! class. That of a regression is moved to the new log's mean and standard deviation, so that it gives the older run's answers.
+//! Features that are numbers are standardised by the new log, and the optimiser starts anew. What is not taken is told.
 
 use std::path::Path;
 
@@ -13,10 +14,10 @@ use daogou_nn::{Engine, Param};
 use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
 
-use crate::data::{Dataset, Encoding, FeatureSpace, FieldKind};
+use crate::data::{Dataset, Encoding, FeatureSpace, FieldKind, LabelEncoding};
 use crate::models::{Head, table_name};
 use crate::run::TrainedRun;
-use crate::schema::TaskKind;
+use crate::schema::{Config, TaskKind};
 use crate::{Error, Result};
 
 /// Weights that were not taken and are named.
@@ -61,11 +62,11 @@ impl Taken {
 pub(super) fn take(
     directory: &Path,
     engine: &mut Engine,
-    data: &Dataset,
+    (config, data): (&Config, &Dataset),
     heads: &[Head],
 ) -> Result<String> {
     let (run, _) = TrainedRun::open(directory)?;
-    let taken = take_from(&run, engine, data, heads);
+    let taken = take_from(&run, engine, (config, data), heads);
     if taken.tensors.0 == 0 {
         return Err(Error::Config {
             key: "train.warm_start".into(),
@@ -79,7 +80,12 @@ pub(super) fn take(
     Ok(taken.sentence(directory))
 }
 
-fn take_from(run: &TrainedRun, engine: &mut Engine, data: &Dataset, heads: &[Head]) -> Taken {
+fn take_from(
+    run: &TrainedRun,
+    engine: &mut Engine,
+    (config, data): (&Config, &Dataset),
+    heads: &[Head],
+) -> Taken {
     let (old, new) = (&*run.stored.space, &*data.space);
     let params = engine.model().params().to_vec();
     let mut taken = Taken::default();
@@ -90,6 +96,13 @@ fn take_from(run: &TrainedRun, engine: &mut Engine, data: &Dataset, heads: &[Hea
         .filter(|head| head.kind == TaskKind::Distribution && !same_categories)
         .filter_map(|head| head.bias.strip_suffix("bias"))
         .collect();
+    // Of a head that learns numbers or classes: how its labels were encoded and how they are now.
+    let labels = |param: &Param| {
+        let own = |bias: &str| bias.strip_suffix("bias").is_some_and(|h| param.name.starts_with(h));
+        let place = heads.iter().position(|head| own(&head.bias))?;
+        let task = &config.tasks[place].name;
+        new.labels.get(task).map(|now| (old.labels.get(task), now))
+    };
     let shape = |p: &Param| (p.rows, p.cols);
     let in_words = |p: &Param| {
         if p.cols == 0 { p.rows.to_string() } else { format!("{} x {}", p.rows, p.cols) }
@@ -98,23 +111,34 @@ fn take_from(run: &TrainedRun, engine: &mut Engine, data: &Dataset, heads: &[Hea
         for param in &params {
             taken.tensors.1 += 1;
             let found = run.network.model.params().iter().find(|p| p.name == param.name);
-            let reason = match found {
-                None => "not in the run".to_string(),
-                Some(_) if !same_fields => "the run reads other fields".to_string(),
+            let values = match found {
+                None => Err("not in the run".to_string()),
+                Some(_) if !same_fields => Err("the run reads other fields".to_string()),
                 Some(_) if mixes.iter().any(|head| param.name.starts_with(head)) => {
-                    "the run knows other categories".to_string()
-                }
-                Some(found) if shape(found) != shape(param) => {
-                    format!("expected {}, the run has {}", in_words(param), in_words(found))
+                    Err("the run knows other categories".to_string())
                 }
                 Some(found) => {
                     let values = &run.parameters.dense()[found.range()];
-                    dense[param.range()].copy_from_slice(values);
-                    taken.tensors.0 += 1;
-                    continue;
+                    match labels(param) {
+                        Some(encodings) if found.cols == param.cols => {
+                            relabelled(encodings, values, (param, &dense[param.range()]))
+                        }
+                        None if shape(found) == shape(param) => Ok(values.to_vec()),
+                        _ => Err(format!(
+                            "expected {}, the run has {}",
+                            in_words(param),
+                            in_words(found)
+                        )),
+                    }
                 }
             };
-            taken.left.push(format!("`{}` ({reason})", param.name));
+            match values {
+                Ok(values) => {
+                    dense[param.range()].copy_from_slice(&values);
+                    taken.tensors.0 += 1;
+                }
+                Err(reason) => taken.left.push(format!("`{}` ({reason})", param.name)),
+            }
         }
         for table in tables {
             taken.tensors.1 += 1;
@@ -142,6 +166,36 @@ fn take_from(run: &TrainedRun, engine: &mut Engine, data: &Dataset, heads: &[Hea
         }
     });
     taken
+}
+
+/// The weights of a head, or its bias, that answer for the labels of now as `values` did for those before: rows of classes
+/// by their text, a number on its new scale. Classes that the run did not know keep their `first` values.
+fn relabelled(
+    (before, now): (Option<&LabelEncoding>, &LabelEncoding),
+    values: &[f32],
+    (param, first): (&Param, &[f32]),
+) -> std::result::Result<Vec<f32>, String> {
+    match (before, now) {
+        (Some(LabelEncoding::Number(before)), LabelEncoding::Number(now))
+            if before.log1p == now.log1p =>
+        {
+            let is_bias = param.cols == 0;
+            let shift = if is_bias { (before.mean - now.mean) / now.sd } else { 0.0 };
+            let moved = |&v: &f32| (f64::from(v) * (before.sd / now.sd) + shift) as f32;
+            Ok(values.iter().map(moved).collect())
+        }
+        (Some(LabelEncoding::Classes(before)), LabelEncoding::Classes(now)) => {
+            let (width, mut rows) = (param.cols.max(1), first.to_vec());
+            for (to, class) in now.iter().enumerate() {
+                if let Some(from) = before.iter().position(|known| known == class) {
+                    let own = &values[from * width..(from + 1) * width];
+                    rows[to * width..(to + 1) * width].copy_from_slice(own);
+                }
+            }
+            Ok(rows)
+        }
+        _ => Err("the run learned its label in another way".into()),
+    }
 }
 
 /// What decides which columns of a layer's weights meet which field.

@@ -30,7 +30,7 @@ use crate::experiment::{
 };
 use crate::metrics::StudentMean;
 use crate::run::TrainedRun;
-use crate::schema::{Config, Task};
+use crate::schema::Config;
 use crate::train::{self, Round};
 use crate::{Error, Result};
 use halving::{Rung, rungs, survivors};
@@ -295,11 +295,15 @@ fn drawn(config: &Config, set: &[String], options: &Options) -> Result<Config> {
             "a trial may not change what tasks ask, or of which rows",
         ));
     }
-    let objectives =
-        |config: &Config| -> Vec<_> { config.tasks.iter().map(Task::objective).collect() };
+    let objectives = |config: &Config| -> Vec<_> {
+        config.tasks.iter().map(|task| (task.objective(), task.is_log1p())).collect()
+    };
     if options.metric == LOSS && objectives(&own) != objectives(config) {
-        return Err(Error::config("space", "losses of different objectives cannot be compared")
-            .with_hint("--metric purchase_ctcvr.auc"));
+        return Err(Error::config(
+            "space",
+            "losses of different objectives or transforms cannot be compared",
+        )
+        .with_hint("--metric purchase_ctcvr.auc"));
     }
     Ok(own)
 }

@@ -5,6 +5,7 @@
 
 mod alone;
 mod column;
+mod labels;
 
 use std::path::{Path, PathBuf};
 
@@ -14,10 +15,11 @@ use serde::Serialize;
 use crate::civil::instant;
 use crate::rows::{self, Layout, Rows};
 use crate::schema::{
-    Config, FeatureType, PurchaseObjective, Role, Side, SplitMethod, TaskKind, Transform,
+    Config, FeatureType, PurchaseObjective, Role, Side, SplitMethod, Task, TaskKind, Transform,
 };
 use crate::{Error, Result};
 use column::{Check, Column};
+use labels::Labels;
 
 /// What [`validate`] found; each a sentence that says what is wrong, where, and what to do.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -120,6 +122,8 @@ struct Tables {
     item_row: Vec<u32>,
     user_row: Vec<u32>,
     labels: Vec<Vec<u8>>,
+    /// By task: what its label column has, where it is of numbers or classes.
+    other_labels: Vec<Labels>,
     main_time: Span,
     test_time: Span,
     /// Rows earlier than one before them.
@@ -178,6 +182,7 @@ impl Tables {
             item_row: Vec::new(),
             user_row: Vec::new(),
             labels: config.tasks.iter().map(|_| Vec::new()).collect(),
+            other_labels: config.tasks.iter().map(|_| Labels::default()).collect(),
             main_time: Span::default(),
             test_time: Span::default(),
             disordered: 0,
@@ -248,9 +253,16 @@ impl Tables {
             }
         }
         if config.data.events.is_empty() {
-            for task in config.tasks.iter().filter(|task| task.kind == TaskKind::Binary) {
+            for task in config.tasks.iter().filter(|task| task.kind.is_per_impression()) {
                 let key = format!("task.{}.label", task.name);
-                want(findings, &key, task.label(), Side::Context, Check::Label, false);
+                let check = match task.kind {
+                    TaskKind::Regression => {
+                        Check::Number { empty: true, negative: !task.is_log1p() }
+                    }
+                    TaskKind::MultiClass => Check::Any,
+                    _ => Check::Label,
+                };
+                want(findings, &key, task.label(), Side::Context, check, false);
                 let columns = config.label_columns();
                 if let Some(space) = task.sample_space.as_deref().filter(|s| columns.contains(s)) {
                     let key = format!("task.{}.sample_space", task.name);
@@ -273,7 +285,7 @@ impl Tables {
             if let Some(task) = config
                 .tasks
                 .iter()
-                .find(|task| task.kind == TaskKind::Binary && task.label() == feature.column())
+                .find(|task| task.kind.is_per_impression() && task.label() == feature.column())
             {
                 findings.errors.push(format!(
                     "config key `{key}`: `{}` is the label of task `{}`: remove the feature",
@@ -328,6 +340,15 @@ impl Tables {
                 labelled.then(|| at(task.label()))
             })
             .collect();
+        // Of labels that are numbers or classes: the task, its column, and that of its sample space.
+        let others: Vec<(usize, usize, Option<usize>)> = (0..config.tasks.len())
+            .filter(|&task| config.tasks[task].kind.encodes_labels())
+            .map(|task| {
+                let space =
+                    config.sample_space(task).map(|place| at(config.label_columns()[place]));
+                (task, at(config.tasks[task].label()), space)
+            })
+            .collect();
         let label_of = |role| config.task_of(role).and_then(|task| labels[task]);
         let (click, purchase) = (label_of(Role::Click), label_of(Role::Purchase));
         let has_items = self.items.is_some();
@@ -360,6 +381,12 @@ impl Tables {
             if let (Some(click), Some(purchase)) = (click, purchase) {
                 let of = |at: usize| table.columns[at].last;
                 self.purchases_without_click += u64::from(of(purchase) == 1.0 && of(click) == 0.0);
+            }
+            for &(task, label, space) in &others {
+                if !is_test && space.is_none_or(|space| table.columns[space].last == 1.0) {
+                    let cell = rows.text(label);
+                    self.other_labels[task].add((!cell.is_empty()).then(|| column::hash(cell)));
+                }
             }
             if is_kept(file, table.rows) {
                 self.item_row.push(item_row.unwrap_or(u32::MAX));
@@ -411,6 +438,11 @@ impl Tables {
                 }
             }
         }
+        for (index, task) in config.tasks.iter().enumerate() {
+            if task.kind.encodes_labels() {
+                findings.errors.extend(self.other_labels[index].problem(config, index));
+            }
+        }
         if let Some(task) = config.task_of(Role::Purchase).map(|task| &config.tasks[task])
             && self.purchases_without_click > 0
             && task.objective() != PurchaseObjective::AllImpressions
@@ -444,7 +476,13 @@ impl Tables {
     /// Columns that say nothing, or the same as another.
     fn columns(&self, config: &Config, findings: &mut Findings) {
         let tables = [Some(&self.log), self.items.as_ref(), self.users.as_ref()];
+        let labels: Vec<&str> =
+            config.tasks.iter().filter(|t| t.kind.is_per_impression()).map(Task::label).collect();
         for table in tables.into_iter().flatten().filter(|table| table.rows > 1) {
+            let is_label = |column: &Column| {
+                let own = std::ptr::eq(table, &self.log) && labels.contains(&column.name.as_str());
+                own || column.check == Check::Label
+            };
             let varying: Vec<&Column> =
                 table.columns.iter().filter(|column| column.varies).collect();
             for column in table.columns.iter().filter(|column| column.is_input && !column.varies) {
@@ -464,8 +502,8 @@ impl Tables {
                             "columns `{}` and `{}` are the same in all rows: remove one of the features",
                             other.name, column.name
                         ));
-                    } else if (column.is_input && other.check == Check::Label)
-                        || (other.is_input && column.check == Check::Label)
+                    } else if (column.is_input && is_label(other))
+                        || (other.is_input && is_label(column))
                     {
                         findings.errors.push(format!(
                             "columns `{}` and `{}` are the same in all rows: one is a label, the other an input; \

@@ -1,13 +1,17 @@
 //! All metrics of one task, or of a set of lists, with intervals; the JSON that `eval` prints.
 
 mod binary;
+mod classes;
 mod distribution;
 mod lists;
+mod regression;
 mod share;
 
 pub use binary::{BinaryInput, BinaryReport};
+pub use classes::{ClassInput, ClassReport, MOST_RANKED};
 pub use distribution::{DistributionInput, DistributionReport};
 pub use lists::{ListContext, ListReport, ListSample, ListTally};
+pub use regression::{RegressionInput, RegressionReport};
 pub use share::{ShareInput, ShareReport};
 
 use crate::{Error, Result};
