@@ -48,7 +48,7 @@ fn spoil(data: &mut Dataset, requests: std::ops::Range<usize>) {
             Target::Share { value, .. } => {
                 value[requests.clone()].iter_mut().for_each(|share| *share = 1.0 - *share);
             }
-            Target::RowCategory { .. } => {}
+            Target::RowCategory { .. } | Target::Number { .. } | Target::Class { .. } => {}
         }
     }
 }

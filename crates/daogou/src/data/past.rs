@@ -802,9 +802,9 @@ mod tests {
             let field = |side, column, kind| Field { name: String::new(), side, column, kind };
             let past = |of, measure| Encoding::Past { of, measure, mean: 0.5, sd: 2.0 };
             let mut space = FeatureSpace {
-                tables: Vec::new(),
                 fields: vec![field(Side::Item, 0, FieldKind::Id { table: 0 })],
                 encodings: vec![Encoding::Hour],
+                ..FeatureSpace::default()
             };
             for of in [Some(0), None] {
                 let prior = Prior { rate: 0.2, impressions: 3.0 };

@@ -43,7 +43,7 @@ impl Net {
         let space = FeatureSpace {
             fields: NAMES.into_iter().zip(sides).enumerate().map(field).collect(),
             tables,
-            encodings: Vec::new(),
+            ..FeatureSpace::default()
         };
         let mut g = Graph::new();
         let mut inputs = Inputs::new(&mut g, &space, &Shape::default());
