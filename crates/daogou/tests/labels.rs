@@ -416,9 +416,10 @@ fn a_saved_run_answers_the_same_in_a_file_and_on_a_page() {
 
 #[test]
 fn a_run_whose_labels_do_not_fit_is_refused() {
+    type Case = (&'static dyn Fn(&mut serde_json::Value), &'static str);
     let (run, trained) = &*RUN;
     let place = tempfile::tempdir().unwrap();
-    let cases: [(&dyn Fn(&mut serde_json::Value), &str); 3] = [
+    let cases: [Case; 3] = [
         (&|labels| labels["spend"]["number"]["sd"] = (-1.0).into(), "`spend`"),
         (&|labels| labels["spend"] = labels["why"].clone(), "`spend`"),
         (&|labels| labels["why"]["classes"] = serde_json::json!(["one"]), "`why`"),
@@ -599,6 +600,7 @@ fn a_log_with_no_yes_or_no_task_is_learned_and_one_without_labels_is_predicted()
 
 #[test]
 fn labels_that_say_nothing_are_refused() {
+    type Case = (&'static dyn Fn(usize, &mut [String; 8]), &'static [&'static str]);
     let with = |change: &dyn Fn(usize, &mut [String; 8])| {
         let mut rows = rows();
         rows.iter_mut().enumerate().for_each(|(i, row)| change(i, row));
@@ -606,7 +608,7 @@ fn labels_that_say_nothing_are_refused() {
             train(&shop.config, &shop.data, &Options::default(), &mut ()).map(|_| ())
         })
     };
-    let cases: [(&dyn Fn(usize, &mut [String; 8]), &[&str]); 6] = [
+    let cases: [Case; 6] = [
         (&|_, row| row[6] = "5".into(), &["task `spend`", "`spend` = 5", "different numbers"]),
         (&|_, row| row[6].clear(), &["task `spend`", "`click` = 1", "no training impression"]),
         (&|_, row| row[7].clear(), &["task `why`", "`click` = 1", "column `reason`"]),

@@ -23,7 +23,9 @@ use super::split::{self, RequestFacts, SplitPlan};
 use super::targets;
 use super::timeline::{self, Engagements};
 use crate::rows::{self, Layout};
-use crate::schema::{Config, Feature, FeatureType, Role, Side, SplitConfig, TaskKind, Transform};
+use crate::schema::{
+    Config, Feature, FeatureType, Role, Side, SplitConfig, Task, TaskKind, Transform,
+};
 use crate::{Error, Result};
 
 /// Most categories a distribution head tells apart; the last is then `other`.
@@ -494,7 +496,7 @@ impl Loader<'_> {
         let files = columns::expand(&self.config.data.impressions, self.base, "data.impressions")?;
         let names = rows::header(&files[0], self.layout())?;
         let own = self.config.tasks.iter().filter(|task| task.kind.encodes_labels());
-        let own = own.map(|task| task.label());
+        let own = own.map(Task::label);
         let mut wanted = self.config.label_columns().into_iter().chain(own);
         Ok(wanted.all(|column| names.iter().any(|name| name == column)))
     }

@@ -480,7 +480,8 @@ impl Tables {
             config.tasks.iter().filter(|t| t.kind.is_per_impression()).map(Task::label).collect();
         for table in tables.into_iter().flatten().filter(|table| table.rows > 1) {
             let is_label = |column: &Column| {
-                let own = std::ptr::eq(table, &self.log) && labels.contains(&column.name.as_str());
+                let own = std::ptr::eq(table, &raw const self.log)
+                    && labels.contains(&column.name.as_str());
                 own || column.check == Check::Label
             };
             let varying: Vec<&Column> =
