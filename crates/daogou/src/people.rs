@@ -37,10 +37,7 @@ impl<'p> People<'p> {
             users: &data.users,
             timelines: &data.timelines,
             seen: std::iter::once(&stored.seen).chain(seen).collect(),
-            sights: match stored.space.reads_popularity() {
-                true => sights.of_everyone(),
-                false => sights,
-            },
+            sights: if stored.space.reads_popularity() { sights.of_everyone() } else { sights },
         }
     }
 }

@@ -459,9 +459,8 @@ impl PastGroup {
     /// The row of a value that was never shown.
     pub(crate) fn never(&self) -> Vec<f32> {
         let never = Tally::default().measures(0);
-        let read = |field: &PastField| match self.everyone {
-            true => field.of_count(Count::default()),
-            false => field.of_tally(&never),
+        let read = |field: &PastField| {
+            if self.everyone { field.of_count(Count::default()) } else { field.of_tally(&never) }
         };
         self.fields.iter().map(read).collect()
     }
@@ -619,9 +618,10 @@ impl Group {
         if as_of.replace(now) == Some(now) {
             return;
         }
-        match now.after {
-            true => counts.copy_from_slice(end),
-            false => counts.fill(Count::default()),
+        if now.after {
+            counts.copy_from_slice(end);
+        } else {
+            counts.fill(Count::default());
         }
         if let Some(log) = log {
             for (item, &value) in value.iter().enumerate().filter(|(_, value)| **value != 0) {
