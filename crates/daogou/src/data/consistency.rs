@@ -125,8 +125,11 @@ fn encoded(stored: &Stored, field: &Field, encoding: &Encoding) -> bool {
     match &field.kind {
         FieldKind::Number => match encoding {
             Encoding::Standardised { .. } => true,
-            Encoding::Past { of, .. } | Encoding::Popularity { of, .. } => {
+            Encoding::Past { of, .. } => {
                 field.side == Side::Impression && of.is_none_or(is_item_id)
+            }
+            Encoding::Popularity { of, prior, .. } => {
+                field.side == Side::Impression && of.is_none_or(is_item_id) && prior.is_sound()
             }
             _ => false,
         },

@@ -3,6 +3,8 @@
 //! A candidate of value v (its own row, or that of its category), asked for by a person at time t, has a tally of
 //! the person's impressions *strictly before* t whose item has value v; the model reads its four [`Measure`]s. Requests
 //! of one time know nothing of each other, so a list never counts itself.
+//!
+//! What everybody did, [`super::popularity`], is read in the same places, by the same groups of like items.
 
 use daogou_nn::frozen::GroupRows;
 use serde::{Deserialize, Serialize};

@@ -39,6 +39,11 @@ pub struct Prior {
 }
 
 impl Prior {
+    /// Whether every count has a finite logit.
+    pub(super) fn is_sound(self) -> bool {
+        self.rate > 0.0 && self.rate < 1.0 && self.impressions > 0.0 && self.impressions.is_finite()
+    }
+
     /// The logit of the rate that is left of the prior after what was counted.
     pub(crate) fn logit(self, count: Count) -> f64 {
         let clicks = f64::from(count.engaged) + self.impressions * self.rate;
@@ -216,6 +221,9 @@ mod tests {
         assert!((rate(50, 20) - 0.25).abs() < 1e-12, "half of each: (20 + 5) / 100");
         assert!((rate(1_000_000, 400_000) - 0.4).abs() < 1e-4, "the prior fades");
         assert!(rate(10, 10) < 1.0 && rate(1_000, 0) > 0.0, "never certain");
+        let sound = |rate, impressions| Prior { rate, impressions }.is_sound();
+        assert!(prior.is_sound() && !sound(0.0, 50.0) && !sound(1.0, 50.0) && !sound(0.1, 0.0));
+        assert!(!sound(f64::NAN, 50.0) && !sound(0.1, f64::INFINITY), "what a damaged run may say");
     }
 
     fn rows(n: usize) -> impl Strategy<Value = Vec<Row>> {

@@ -3,7 +3,7 @@
 //! ```text
 //! vocab/space.json        how values become numbers
 //! users/table.json        ids and encoded features     users/past.json     engaged and seen items
-//! users/shown.json        how often and when items were shown, where a feature of type `past` asks for it
+//! users/shown.json        how often and when items were shown, where a feature of type `past` or `popularity` asks for it
 //! items/table.json        ids and encoded features     items/catalogue.json
 //! ```
 
