@@ -28,6 +28,7 @@ fn bad_logs_get_a_sentence() {
         (good.replace(',', ";").into_bytes(), vec!["shop.csv", "hint:", "delimiter"]),
         (with_row("u1,p1,b1"), vec!["shop.csv:242", "7", "3"]),
         (with_row("u1,p1,b1,NaN,0,0,c1"), vec!["shop.csv:242", "`price`", "finite number", "NaN"]),
+        (with_row("u1,p1,b1,1e39,0,0,c1"), vec!["shop.csv:242", "`price`", "3.4e38", "1e39"]),
         (with_row("u1,p1,b1,inf,0,0,c1"), vec!["shop.csv:242", "`price`", "finite number"]),
         (with_row("u1,p1,b1,-5,0,0,c1"), vec!["shop.csv:242", "`price`", "at least 0", "`-5`"]),
         (with_row("u1,p1,b1,,0,0,c1"), vec!["shop.csv:242", "`price`", "finite number", "``"]),
@@ -394,6 +395,20 @@ fn a_full_disk_leaves_nothing_half_written() {
     let (code, said) = limited(1, "train daogou.toml --run-dir run");
     assert!(code == Some(2) && said.contains("nothing was replaced"), "{said}");
     assert!(whole == fs::read(d.join("run/model.safetensors")).unwrap(), "the earlier run is gone");
+    // Wherever it fills up, at a checkpoint or at any file of the finished run, until there is room for all of them.
+    let fits = (1..=16).map(|n| 1 << n).find(|&blocks| {
+        let (code, said) = limited(blocks, "train daogou.toml --run-dir run");
+        if code == Some(0) {
+            return true;
+        }
+        assert_eq!(code, Some(2), "{said}");
+        assert!(said.contains("could not be written") && said.contains("make room"), "{said}");
+        assert!(whole == fs::read(d.join("run/model.safetensors")).unwrap(), "{blocks} blocks");
+        done(d, &["eval", "run"]);
+        false
+    });
+    assert!(fits.is_some_and(|blocks| blocks > 2), "{fits:?}");
+    assert_eq!(names(), before);
     for output in ["out.csv", "out.jsonl", "out.csv.gz", "out.parquet"] {
         let (code, said) = limited(1, &format!("predict run --input shop.csv --output {output}"));
         assert_eq!(code, Some(2), "{said}");

@@ -244,7 +244,7 @@ impl<'a> Continuation<'a> {
         for feature in &mut all.features {
             let field = space.fields.iter().position(|field| field.name == feature.name);
             if let (FeatureType::Number, None, Some(field)) = (feature.kind, feature.missing, field)
-                && let Encoding::Standardised { mean, log1p, .. } = space.encodings[field]
+                && let Encoding::Standardised { mean, log1p, .. } = *space.encodings[field].of_all()
             {
                 feature.missing = Some(if log1p { mean.exp_m1() } else { mean });
             }

@@ -373,7 +373,7 @@ fn context_columns(
             ));
         };
         let key = format!("context.{name}");
-        columns[field.column] = encode_cell(&run.config, (field, encoding), value, &key)?;
+        columns[field.column] = encode_cell(&run.config, (field, encoding), value, None, &key)?;
     }
     Ok(columns)
 }

@@ -117,7 +117,9 @@ impl Visitor {
         // A stranger may still be known by attributes, and by a hashed id.
         let none = Attributes::new();
         if row.is_none() || attributes.is_some() {
-            for (column, cell) in encoded(run, Side::User, Some(id), attributes.unwrap_or(&none))? {
+            for (column, cell) in
+                encoded(run, Side::User, (Some(id), row), attributes.unwrap_or(&none))?
+            {
                 users.columns[column].set(1, (&cell, 0));
             }
         }

@@ -10,7 +10,7 @@ use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
 use serde_json::Value;
 
-use crate::data::{Catalogue, Column, Encoding, OTHER, SideTable, encode_cell, feature_of};
+use crate::data::{Catalogue, Column, Encoding, Field, OTHER, SideTable, encode_cell, feature_of};
 use crate::run::TrainedRun;
 use crate::schema::{Columns, Side};
 use crate::{Error, Result};
@@ -48,7 +48,7 @@ pub(crate) fn text(value: &Value, separator: &str) -> Option<String> {
     }
 }
 
-/// The columns of one row of a side, as attributes describe it: `None` where they do not say.
+/// What attributes say of one row of a side, which is `row` of the run's where it knows it: columns, each with its value.
 ///
 /// # Errors
 ///
@@ -56,28 +56,51 @@ pub(crate) fn text(value: &Value, separator: &str) -> Option<String> {
 pub(crate) fn encoded(
     run: &TrainedRun,
     side: Side,
-    id: Option<&str>,
+    (id, row): (Option<&str>, Option<u32>),
     attributes: &Attributes,
 ) -> Result<Vec<(usize, Column)>> {
     let (config, space) = (&run.config, &run.stored.space);
     let own = if side == Side::User { &config.columns.user } else { &config.columns.item };
+    let cell = |field: &Field| {
+        let feature = feature_of(config, field);
+        let column = feature.column();
+        match (attributes.get(column), id) {
+            // A person or an item is who it is, whatever is said of it.
+            (_, Some(id)) if column == own => Ok(Some(id.to_string())),
+            (Some(value), _) => {
+                text(value, feature.separator.as_deref().unwrap_or("|")).map(Some).ok_or_else(
+                    || Error::config(column, format!("expected text or a number, got `{value}`")),
+                )
+            }
+            (None, _) => Ok(None),
+        }
+    };
     let mut out = Vec::new();
     for (field, encoding) in space.fields.iter().zip(&space.encodings) {
         if field.side != side || *encoding == Encoding::Timeline || encoding.is_past() {
             continue;
         }
-        let feature = feature_of(config, field);
-        let column = feature.column();
-        let cell = match (attributes.get(column), id) {
-            // A person or an item is who it is, whatever is said of it.
-            (_, Some(id)) if column == own => id.to_string(),
-            (Some(value), _) => text(value, feature.separator.as_deref().unwrap_or("|"))
-                .ok_or_else(|| {
-                    Error::config(column, format!("expected text or a number, got `{value}`"))
-                })?,
-            (None, _) => continue,
-        };
-        out.push((field.column, encode_cell(config, (field, encoding), &cell, column)?));
+        let column = feature_of(config, field).column();
+        let (value, mut group) = (cell(field)?, None);
+        if let Some(of) = encoding.within() {
+            let its = (&space.fields[of], &space.encodings[of]);
+            let within = feature_of(config, its.0).column();
+            group = Some(match (cell(its.0)?, &value) {
+                (Some(_), None) if within != own => {
+                    return Err(Error::config(
+                        within,
+                        format!("expected `{column}` beside it: `{}` is within it", field.name),
+                    ));
+                }
+                (Some(id), _) => encode_cell(config, its, &id, None, within)?,
+                // Of a known item it is what it was.
+                (None, _) => run.stored.items.columns[its.0.column].rows(&[row.unwrap_or(0)]),
+            });
+        }
+        if let Some(value) = value {
+            let cell = encode_cell(config, (field, encoding), &value, group.as_ref(), column)?;
+            out.push((field.column, cell));
+        }
     }
     Ok(out)
 }
@@ -151,7 +174,8 @@ impl Stock {
         if id.is_empty() {
             return Err(Error::config("id", "expected an item id, got an empty one"));
         }
-        let columns = encoded(run, Side::Item, Some(id), overlay)?;
+        let row = self.row(id).filter(|&row| (row as usize) < self.known);
+        let columns = encoded(run, Side::Item, (Some(id), row), overlay)?;
         let special = Special::of(&run.config.columns, overlay, &self.catalogue)?;
         Ok((columns, special))
     }

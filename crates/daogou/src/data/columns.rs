@@ -321,6 +321,8 @@ const A_TIME: &str = "a time: Unix seconds or milliseconds, RFC 3339 or `YYYY-MM
 fn check_number(value: f64, negative: bool) -> Result<f64, &'static str> {
     match value {
         v if !v.is_finite() => Err("a finite number"),
+        // What is computed with has 32 bits.
+        v if !(v as f32).is_finite() => Err("a finite number, smaller than 3.4e38"),
         v if v < 0.0 && !negative => Err("a number of at least 0 (transform `log1p`)"),
         v => Ok(v),
     }

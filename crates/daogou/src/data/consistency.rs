@@ -122,9 +122,23 @@ fn encoded(stored: &Stored, field: &Field, encoding: &Encoding) -> bool {
             field.side == Side::Item && matches!(field.kind, FieldKind::Id { .. })
         })
     };
+    // One for each row of the id's table.
+    let are_within = |of: usize, encodings: &[Encoding]| {
+        let table = match space.fields.get(of).map(|id| &id.kind) {
+            Some(FieldKind::Id { table }) => space.tables.get(*table),
+            _ => None,
+        };
+        field.side == Side::Item
+            && is_item_id(of)
+            && table.is_some_and(|t| t.rows <= encodings.len())
+    };
     match &field.kind {
         FieldKind::Number => match encoding {
             Encoding::Standardised { .. } => true,
+            Encoding::Within { of, encodings } => {
+                let standardised = |own: &Encoding| matches!(own, Encoding::Standardised { .. });
+                are_within(*of, encodings) && encodings.iter().all(standardised)
+            }
             Encoding::Past { of, .. } => {
                 field.side == Side::Impression && of.is_none_or(is_item_id)
             }
@@ -139,6 +153,15 @@ fn encoded(stored: &Stored, field: &Field, encoding: &Encoding) -> bool {
                 Encoding::Vocabulary { values } => values.len() + 1,
                 Encoding::Hashed { rows } => (*rows as usize).max(2),
                 Encoding::Buckets { edges } => edges.len() + 2,
+                Encoding::Within { of, encodings } => {
+                    let rows: Option<Vec<usize>> =
+                        encodings.iter().map(Encoding::bucket_rows).collect();
+                    let flat = !encodings.iter().any(|own| own.within().is_some());
+                    match rows.and_then(|rows| rows.into_iter().max()) {
+                        Some(rows) if flat && are_within(*of, encodings) => rows,
+                        _ => return false,
+                    }
+                }
                 Encoding::Hour => 25,
                 Encoding::Weekday => 8,
                 _ => return false,

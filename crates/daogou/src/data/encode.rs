@@ -30,9 +30,14 @@ pub(super) fn fit<'a>(
 ) -> Result<FeatureSpace> {
     let mut space = FeatureSpace::default();
     let mut places: HashMap<&str, (usize, Encoding), FxBuildHasher> = HashMap::default();
-    // Owners of tables first, so that a feature may share the table of a later one.
-    for feature in config.features.iter().filter(|f| f.shared_with.is_none()) {
-        if let Some((encoding, rows)) = learn(feature, &sample) {
+    // Owners of tables first, so that a feature may share the table of a later one; and of them ids before what is measured
+    // within one.
+    let owners = || config.features.iter().filter(|f| f.shared_with.is_none());
+    let ids_first =
+        owners().filter(|f| f.within.is_none()).chain(owners().filter(|f| f.within.is_some()));
+    for feature in ids_first {
+        let groups = groups(config, feature, &places, &sample);
+        if let Some((encoding, rows)) = learn(feature, &sample, groups.as_ref()) {
             places.insert(&feature.name, (space.tables.len(), encoding));
             let dim = feature.dim.unwrap_or(config.model.embedding_dim);
             space.tables.push(TableShape { name: feature.name.clone(), rows, dim });
@@ -69,8 +74,9 @@ pub(super) fn fit<'a>(
                 add(&mut space, feature.name.clone(), FieldKind::Id { table }, encoding);
             }
             FeatureType::Number => {
-                let encoding =
-                    standardise(feature, &sample(feature).expect("numbers have a column"));
+                let groups = groups(config, feature, &places, &sample);
+                let sample = sample(feature).expect("numbers have a column");
+                let encoding = standardise(feature, &sample, groups.as_ref());
                 add(&mut space, feature.name.clone(), FieldKind::Number, encoding);
             }
             FeatureType::Time => {
@@ -126,6 +132,15 @@ pub(super) fn fit<'a>(
             *of = fields;
         }
     }
+    for feature in &config.features {
+        let Some(id) = feature.within.as_deref() else { continue };
+        let place = space.fields.iter().position(|f| f.name == feature.name);
+        let its =
+            item_field(&space, id).ok_or_else(|| no_item_field(feature, &[id.to_string()]))?;
+        if let Encoding::Within { of, .. } = &mut space.encodings[place.expect("it was added")] {
+            *of = its;
+        }
+    }
     for (place, feature, item) in pasts {
         let field = item_field(&space, &item).ok_or_else(|| no_item_field(feature, &[item]))?;
         if let Encoding::Past { of, .. } | Encoding::Popularity { of, .. } =
@@ -135,6 +150,57 @@ pub(super) fn fit<'a>(
         }
     }
     Ok(space)
+}
+
+/// The training rows of a number by the row of the id that it is measured within, `[0]` being all of them. Where a value has
+/// no row of training, all speak for it.
+type Groups = Vec<Vec<u32>>;
+
+/// The groups of a feature that is measured within an id.
+fn groups<'a>(
+    config: &Config,
+    feature: &Feature,
+    places: &HashMap<&str, (usize, Encoding), FxBuildHasher>,
+    sample: &impl Fn(&Feature) -> Option<Sample<'a>>,
+) -> Option<Groups> {
+    let named = feature.within.as_deref()?;
+    let id = config.features.iter().find(|f| f.name == named).expect("checked");
+    let owner = id.shared_with.as_deref().unwrap_or(&id.name);
+    let (_, encoding) = &places[owner];
+    let Sample { raw, rows } = sample(id).expect("ids have a column");
+    let Column::Ids(ids) = encode(raw, encoding, owner, None) else { unreachable!("it is an id") };
+    let mut groups: Groups = vec![rows.to_vec()];
+    for &row in rows {
+        let group = ids[row as usize] as usize;
+        if group >= groups.len() {
+            groups.resize(group + 1, Vec::new());
+        }
+        if group > 0 {
+            groups[group].push(row);
+        }
+    }
+    let values = match encoding {
+        Encoding::Vocabulary { values } => values.len() + 1,
+        Encoding::Hashed { rows } => *rows as usize,
+        _ => groups.len(),
+    };
+    groups.resize(values, Vec::new());
+    Some(groups)
+}
+
+/// What is learned of all training rows, or of each group.
+fn of_groups<'a>(
+    sample: &Sample<'a>,
+    groups: Option<&'a Groups>,
+    learn: impl Fn(&Sample<'a>) -> Encoding,
+) -> Encoding {
+    let Some(groups) = groups else { return learn(sample) };
+    let own = |rows: &'a Vec<u32>| {
+        let rows = if rows.is_empty() { &groups[0] } else { rows };
+        learn(&Sample { raw: sample.raw, rows })
+    };
+    // Where the id stands among the fields is known when all have their place.
+    Encoding::Within { of: usize::MAX, encodings: groups.iter().map(own).collect() }
 }
 
 /// The item-side id fields that a history is embedded by; by default the item's own id.
@@ -168,6 +234,7 @@ fn no_item_field(feature: &Feature, of: &[String]) -> Error {
 fn learn<'a>(
     feature: &Feature,
     sample: &impl Fn(&Feature) -> Option<Sample<'a>>,
+    groups: Option<&Groups>,
 ) -> Option<(Encoding, usize)> {
     match feature.kind {
         FeatureType::Id | FeatureType::Multi => {
@@ -181,9 +248,11 @@ fn learn<'a>(
         }
         FeatureType::Number if feature.transform == Some(Transform::Buckets) => {
             let sample = sample(feature).expect("numbers have a column");
-            let edges = quantiles(&sample, feature.buckets.unwrap_or(32));
-            let rows = edges.len() + 2;
-            Some((Encoding::Buckets { edges }, rows))
+            let encoding = of_groups(&sample, groups, |sample| Encoding::Buckets {
+                edges: quantiles(sample, feature.buckets.unwrap_or(32)),
+            });
+            let rows = encoding.bucket_rows().expect("buckets have rows");
+            Some((encoding, rows))
         }
         _ => None,
     }
@@ -223,15 +292,31 @@ fn numbers<'a>(sample: &'a Sample<'_>) -> impl Iterator<Item = f64> + 'a {
     sample.rows.iter().map(|&row| values[row as usize]).filter(|v| !v.is_nan())
 }
 
-fn standardise(feature: &Feature, sample: &Sample<'_>) -> Encoding {
+fn standardise(feature: &Feature, sample: &Sample<'_>, groups: Option<&Groups>) -> Encoding {
     let log1p = feature.transform == Some(Transform::Log1p);
     let missing = feature.missing;
     if feature.transform == Some(Transform::None) {
         return Encoding::Standardised { mean: 0.0, sd: 1.0, log1p: false, missing };
     }
     let f = |x: f64| if log1p { x.ln_1p() } else { x };
-    let (mean, sd) = mean_and_sd(numbers(sample).map(f));
-    Encoding::Standardised { mean, sd, log1p, missing }
+    let mut encoding = of_groups(sample, groups, |sample| {
+        let (mean, sd) = mean_and_sd(numbers(sample).map(f));
+        Encoding::Standardised { mean, sd, log1p, missing }
+    });
+    if let (Encoding::Within { encodings, .. }, Some(groups)) = (&mut encoding, groups) {
+        // One unit for all, so that a step means the same in each group: what is left around their means.
+        let left = encodings.iter().zip(groups).skip(1).flat_map(|(encoding, rows)| {
+            let Encoding::Standardised { mean, .. } = *encoding else { unreachable!("as above") };
+            numbers(&Sample { raw: sample.raw, rows }).map(move |x| f(x) - mean).collect::<Vec<_>>()
+        });
+        let (_, common) = mean_and_sd(left);
+        for encoding in &mut encodings[1..] {
+            if let Encoding::Standardised { sd, .. } = encoding {
+                *sd = common;
+            }
+        }
+    }
+    encoding
 }
 
 /// Mean, and standard deviation or 1 where it is 0.
@@ -259,8 +344,32 @@ fn quantiles(sample: &Sample<'_>, buckets: usize) -> Vec<f64> {
     edges
 }
 
-/// Encodes all rows of a raw column.
-pub(super) fn encode(raw: &Raw, encoding: &Encoding, salt: &str) -> Column {
+impl Encoding {
+    /// A number as a network reads it.
+    fn number(&self, x: f64) -> f32 {
+        let Self::Standardised { mean, sd, log1p, missing } = self else {
+            unreachable!("{self:?} of a number")
+        };
+        let x = if x.is_nan() { missing.unwrap_or(f64::NAN) } else { x };
+        let x = if *log1p { x.ln_1p() } else { x };
+        // An empty cell without a stand-in is the training mean.
+        if x.is_nan() { 0.0 } else { ((x - mean) / sd) as f32 }
+    }
+
+    /// The row of a number's bucket.
+    fn bucket(&self, x: f64) -> u32 {
+        let Self::Buckets { edges } = self else { unreachable!("{self:?} of a number in buckets") };
+        if x.is_nan() { 0 } else { 1 + edges.partition_point(|&edge| edge <= x) as u32 }
+    }
+}
+
+/// Encodes all rows of a raw column; `groups` are those of the id that it is measured within.
+pub(super) fn encode(
+    raw: &Raw,
+    encoding: &Encoding,
+    salt: &str,
+    groups: Option<&Column>,
+) -> Column {
     match (raw, encoding) {
         (Raw::Text { codes, values }, _) => {
             let rows = table_rows(values, encoding, salt);
@@ -278,20 +387,20 @@ pub(super) fn encode(raw: &Raw, encoding: &Encoding, salt: &str) -> Column {
             }
             Column::Bags { offsets: out, ids }
         }
-        (Raw::Numbers(values), Encoding::Standardised { mean, sd, log1p, missing }) => {
-            let one = |&x: &f64| {
-                let x = if x.is_nan() { missing.unwrap_or(f64::NAN) } else { x };
-                let x = if *log1p { x.ln_1p() } else { x };
-                // An empty cell without a stand-in is the training mean.
-                if x.is_nan() { 0.0 } else { ((x - mean) / sd) as f32 }
-            };
-            Column::Numbers(values.iter().map(one).collect())
+        (Raw::Numbers(values), Encoding::Standardised { .. }) => {
+            Column::Numbers(values.iter().map(|&x| encoding.number(x)).collect())
         }
-        (Raw::Numbers(values), Encoding::Buckets { edges }) => {
-            let one = |&x: &f64| {
-                if x.is_nan() { 0 } else { 1 + edges.partition_point(|&edge| edge <= x) as u32 }
-            };
-            Column::Ids(values.iter().map(one).collect())
+        (Raw::Numbers(values), Encoding::Buckets { .. }) => {
+            Column::Ids(values.iter().map(|&x| encoding.bucket(x)).collect())
+        }
+        (Raw::Numbers(values), Encoding::Within { encodings, .. }) => {
+            let Some(Column::Ids(ids)) = groups else { unreachable!("it is within an id") };
+            let own = values.iter().zip(ids).map(|(&x, &id)| (&encodings[id as usize], x));
+            if encoding.bucket_rows().is_some() {
+                Column::Ids(own.map(|(encoding, x)| encoding.bucket(x)).collect())
+            } else {
+                Column::Numbers(own.map(|(encoding, x)| encoding.number(x)).collect())
+            }
         }
         (Raw::Times(times), Encoding::Hour) => {
             Column::Ids(times.iter().map(|&t| hour(t)).collect())
@@ -307,7 +416,8 @@ pub(super) fn encode(raw: &Raw, encoding: &Encoding, salt: &str) -> Column {
 /// these.
 const FARTHEST: f32 = 1e10;
 
-/// Encodes one cell of a field, given as text: one row. `key` is what an error is about.
+/// Encodes one cell of a field, given as text: one row. `group` is that of the id it is measured within, `key` what an error
+/// is about.
 ///
 /// # Errors
 ///
@@ -316,6 +426,7 @@ pub(crate) fn encode_cell(
     config: &Config,
     (field, encoding): (&Field, &Encoding),
     text: &str,
+    group: Option<&Column>,
     key: &str,
 ) -> Result<Column> {
     let wrong = |expected: &str| Error::config(key, format!("expected {expected}, got `{text}`"));
@@ -331,7 +442,7 @@ pub(crate) fn encode_cell(
             let codes: Vec<u32> = (1..values.len() as u32).collect();
             Raw::Bags { offsets: vec![0, codes.len() as u32], codes, values }
         }
-        (_, Encoding::Standardised { .. } | Encoding::Buckets { .. }) => {
+        (_, Encoding::Standardised { .. } | Encoding::Buckets { .. } | Encoding::Within { .. }) => {
             let number = text.parse().ok().filter(|v: &f64| v.is_finite());
             let negative = feature.transform == Some(Transform::Log1p);
             match number {
@@ -350,7 +461,7 @@ pub(crate) fn encode_cell(
         _ if empty => Raw::Text { codes: vec![0], values: vec![String::new()] },
         _ => Raw::Text { codes: vec![1], values: vec![String::new(), text.into()] },
     };
-    let column = encode(&raw, encoding, salt);
+    let column = encode(&raw, encoding, salt, group);
     match &column {
         Column::Numbers(values) if values.iter().any(|z| z.is_nan() || z.abs() > FARTHEST) => {
             Err(wrong("a number like those that the run was trained with"))
@@ -361,7 +472,7 @@ pub(crate) fn encode_cell(
 
 /// Encodes one time.
 pub(crate) fn encode_time(time: i64, encoding: &Encoding) -> Column {
-    encode(&Raw::Times(vec![time]), encoding, "")
+    encode(&Raw::Times(vec![time]), encoding, "", None)
 }
 
 /// `1 + hour` of a Unix time; 0 where unknown.
@@ -433,3 +544,95 @@ impl Raw {
 
 /// A row that does not exist: its cells are empty.
 pub(super) const NO_ROW: u32 = u32::MAX;
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    const CONFIG: &str = "[data]\nimpressions = [\"log.csv\"]\n\
+        [[feature]]\nname = \"level\"\ncolumn = \"price\"\nside = \"item\"\ntype = \"number\"\nwithin = \"kind\"\n\
+        [[feature]]\nname = \"step\"\ncolumn = \"price\"\nside = \"item\"\ntype = \"number\"\ntransform = \"buckets\"\n\
+        buckets = 2\nwithin = \"kind\"\n\
+        [[feature]]\nname = \"kind\"\nside = \"item\"\ntype = \"id\"\n\
+        [[feature]]\nname = \"past\"\nside = \"impression\"\ntype = \"past\"\nof = [\"step\"]\n\
+        [columns]\ntime = \"time\"\n\
+        [[task]]\nname = \"click\"\nkind = \"binary\"\n";
+
+    fn config(text: &str) -> Result<Config> {
+        Config::parse(text, Path::new("daogou.toml"))
+    }
+
+    /// Phones of 1,000 ± 200 and cases of 10 ± 2; a kind that training has never seen, and an item of no kind.
+    #[test]
+    fn a_number_within_an_id_is_measured_among_its_like() {
+        let config = config(CONFIG).unwrap();
+        let prices = Raw::Numbers(vec![f64::NAN, 800.0, 1200.0, 8.0, 12.0, 1000.0, 10.0]);
+        let values = ["", "phone", "case", "watch"].map(String::from).to_vec();
+        let kinds = Raw::Text { codes: vec![0, 1, 1, 2, 2, 3, 0], values };
+        let rows = [1, 2, 3, 4];
+        let space = fit(&config, |feature| match feature.column() {
+            "price" => Some(Sample { raw: &prices, rows: &rows }),
+            "kind" => Some(Sample { raw: &kinds, rows: &rows }),
+            _ => None,
+        })
+        .unwrap();
+        let groups = encode(&kinds, &space.encodings[2], "kind", None);
+        assert_eq!(space.encodings[0].within(), Some(2));
+        let Column::Numbers(level) = encode(&prices, &space.encodings[0], "", Some(&groups)) else {
+            panic!("a number")
+        };
+        // What is left around 1,000 and 10 is ±200 and ±2, of which the standard deviation is 141.4.
+        let sd = 20_002f64.sqrt();
+        for (level, expected) in level[1..5].iter().zip([-200.0, 200.0, -2.0, 2.0]) {
+            assert!((f64::from(*level) - expected / sd).abs() < 1e-6, "{level}");
+        }
+        // Of an unknown kind all prices speak: their mean is 505.
+        let all = [800.0, 1200.0, 8.0, 12.0].map(|x: f64| x - 505.0);
+        let spread = (all.iter().map(|x| x * x).sum::<f64>() / 4.0).sqrt();
+        assert!((f64::from(level[5]) - 495.0 / spread).abs() < 1e-6);
+        assert!((f64::from(level[6]) + 495.0 / spread).abs() < 1e-6);
+        assert_eq!(level[0], 0.0, "an empty cell is the mean");
+
+        let steps = encode(&prices, &space.encodings[1], "", Some(&groups));
+        // The dearer half of the phones, and of the cases.
+        assert_eq!(steps, Column::Ids(vec![0, 1, 2, 1, 2, 2, 1]));
+        let table = space.tables.iter().find(|table| table.name == "step").unwrap();
+        assert_eq!(table.rows, 3);
+        // A cell by itself is what it is in a column.
+        let group = Column::Ids(vec![1]);
+        let field = |place: usize| (&space.fields[place], &space.encodings[place]);
+        let cell = encode_cell(&config, field(1), "1200", Some(&group), "price").unwrap();
+        assert_eq!(cell, Column::Ids(vec![2]));
+    }
+
+    #[test]
+    fn what_a_number_is_within_must_be_an_id_of_items() {
+        for (from, to, word) in [
+            ("within = \"kind\"", "within = \"colour\"", "`colour`"),
+            ("within = \"kind\"", "within = \"step\"", "`step`"),
+            (
+                "column = \"price\"\nside = \"item\"",
+                "column = \"price\"\nside = \"user\"",
+                "within",
+            ),
+            (
+                "type = \"number\"\nwithin",
+                "type = \"number\"\ntransform = \"none\"\nwithin",
+                "none",
+            ),
+            (
+                "name = \"kind\"\nside = \"item\"\ntype = \"id\"",
+                "name = \"kind\"\nside = \"item\"\ntype = \"multi\"",
+                "kind",
+            ),
+            ("of = [\"step\"]", "of = [\"level\"]", "`level`"),
+        ] {
+            let text = CONFIG.replacen(from, to, 1);
+            assert_ne!(text, CONFIG, "{from}");
+            let error = config(&text).unwrap_err().to_string();
+            assert!(error.contains(word), "{error}");
+        }
+    }
+}

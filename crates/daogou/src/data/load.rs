@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use daogou_nn::rng::mix;
 use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
 
@@ -15,6 +14,7 @@ use super::dataset::{
 };
 use super::encode::{self, NO_ROW, Sample};
 use super::event_log::{self, EventKind};
+use super::fingerprint;
 use super::labels;
 use super::past::{Measured, Past, Shown};
 use super::popularity::Popularity;
@@ -400,8 +400,16 @@ impl Loader<'_> {
             space.labels = labels::learn(config, &own_labels, (&ordered.impressions, &train_rows))?;
             Arc::new(space)
         };
+        // A frozen side keeps the run's columns: it has no raw ones.
+        let column = |place: usize, groups: Option<&Column>| -> Option<Column> {
+            let feature = feature_of(config, &space.fields[place]);
+            let index = config.features.iter().position(|f| std::ptr::eq(f, feature));
+            let raw = raws[index.expect("it is one of them")].as_ref()?;
+            let salt = feature.shared_with.as_deref().unwrap_or(&feature.name);
+            Some(encode::encode(raw, &space.encodings[place], salt, groups))
+        };
         let mut encoded: [Vec<Column>; 4] = Default::default();
-        for (field, encoding) in space.fields.iter().zip(&space.encodings) {
+        for (place, (field, encoding)) in space.fields.iter().zip(&space.encodings).enumerate() {
             if matches!(field.kind, FieldKind::History { .. }) {
                 continue;
             }
@@ -410,12 +418,8 @@ impl Loader<'_> {
                 encoded[field.side as usize].push(Column::Numbers(Vec::new()));
                 continue;
             }
-            let feature = feature_of(config, field);
-            // A frozen side keeps the run's columns.
-            let index = config.features.iter().position(|f| std::ptr::eq(f, feature));
-            let Some(raw) = raws[index.expect("it is one of them")].as_ref() else { continue };
-            let salt = feature.shared_with.as_deref().unwrap_or(&feature.name);
-            encoded[field.side as usize].push(encode::encode(raw, encoding, salt));
+            let groups = encoding.within().and_then(|of| column(of, None));
+            encoded[field.side as usize].extend(column(place, groups.as_ref()));
         }
         drop(raws);
         let [mut user_columns, mut item_columns, context, cross] = encoded;
@@ -470,8 +474,7 @@ impl Loader<'_> {
             targets = own.into_iter().zip(built).map(|(own, built)| own.or(built)).collect();
         }
         report.sampled_negatives = impressions.sampled.iter().filter(|&&s| s).count() as u64;
-        report.fingerprint = fingerprint(&requests, &impressions, &targets);
-        Ok(Dataset {
+        let mut data = Dataset {
             space,
             users: SideTable { ids: user_side.ids, columns: user_columns },
             items,
@@ -484,7 +487,9 @@ impl Loader<'_> {
             split,
             rows,
             report,
-        })
+        };
+        data.report.fingerprint = fingerprint::of(&data);
+        Ok(data)
     }
 
     fn layout(&self) -> Layout {
@@ -1054,40 +1059,6 @@ fn keep_known(columns: &mut Vec<Column>, known: &[Column]) {
             _ => unreachable!("a column keeps its kind"),
         }
     }
-}
-
-/// A number that changes with any request, impression, label of an impression or encoded value of the log.
-fn fingerprint(
-    requests: &Requests,
-    impressions: &Impressions,
-    targets: &[Option<Target>],
-) -> String {
-    let mut state = 0u64;
-    let mut add = |value: u64| state = mix(state ^ value);
-    for r in 0..requests.len() {
-        add(u64::from(requests.user[r]) << 32 | u64::from(requests.offsets[r + 1]));
-        add(requests.time.get(r).map_or(0, |&t| t as u64));
-    }
-    for i in 0..impressions.item.len() {
-        let labels = impressions.labels.iter().fold(0u64, |bits, l| bits << 1 | u64::from(l[i]));
-        add(u64::from(impressions.item[i]) << 8 | labels);
-    }
-    for target in targets.iter().flatten() {
-        match target {
-            Target::Number { value, .. } => value.iter().for_each(|y| add(u64::from(y.to_bits()))),
-            Target::Class { class, .. } => class.iter().for_each(|&c| add(u64::from(c))),
-            _ => {}
-        }
-    }
-    for column in requests.columns.iter().chain(&impressions.columns) {
-        match column {
-            Column::Ids(ids) | Column::Bags { ids, .. } => {
-                ids.iter().for_each(|&v| add(u64::from(v)));
-            }
-            Column::Numbers(values) => values.iter().for_each(|v| add(u64::from(v.to_bits()))),
-        }
-    }
-    format!("{state:016x}")
 }
 
 impl Dataset {

@@ -6,6 +6,7 @@ mod consistency;
 pub mod dataset;
 mod encode;
 pub mod event_log;
+mod fingerprint;
 mod labels;
 mod load;
 pub mod past;

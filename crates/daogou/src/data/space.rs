@@ -153,6 +153,14 @@ pub enum Encoding {
         /// Inner edges, ascending.
         edges: Vec<f64>,
     },
+    /// A number measured among the items that share another id: standardised around their mean, by what is left between
+    /// items of one value, or in buckets of their quantiles.
+    Within {
+        /// Index into `FeatureSpace::fields` of that id.
+        of: usize,
+        /// By row of its table; the first is that of all items, for those whose value is unknown or was never seen.
+        encodings: Vec<Encoding>,
+    },
     /// Row `1 + hour`, UTC; 0 where unknown.
     Hour,
     /// Row `1 + weekday`, Monday first, UTC; 0 where unknown.
@@ -184,6 +192,31 @@ pub enum Encoding {
 }
 
 impl Encoding {
+    /// The id that a number is measured within.
+    pub fn within(&self) -> Option<usize> {
+        match self {
+            Self::Within { of, .. } => Some(*of),
+            _ => None,
+        }
+    }
+
+    /// That of an item of which nothing else is known.
+    pub fn of_all(&self) -> &Self {
+        match self {
+            Self::Within { encodings, .. } => &encodings[0],
+            own => own,
+        }
+    }
+
+    /// Rows of the table that buckets need; `None` where there are none.
+    pub(crate) fn bucket_rows(&self) -> Option<usize> {
+        match self {
+            Self::Buckets { edges } => Some(edges.len() + 2),
+            Self::Within { encodings, .. } => encodings.iter().map(Self::bucket_rows).max()?,
+            _ => None,
+        }
+    }
+
     /// Whether its values come from what was shown before, and not from a column.
     pub fn is_past(&self) -> bool {
         matches!(self, Self::Past { .. } | Self::Popularity { .. })

@@ -204,13 +204,19 @@ impl<'a> Stream<'a> {
     /// Encodes the rows of a part.
     fn fill(&mut self, raws: &[Raw], n: usize) {
         let mut encoded: [Vec<Column>; 4] = Default::default();
+        let encodings = &self.stored.space.encodings;
+        let column = |field: &EncodedField, groups: Option<&Column>| match field.wanted {
+            Some(place) => {
+                encode::encode(&raws[place], &encodings[field.encoding], &field.salt, groups)
+            }
+            None => Column::Numbers(Vec::new()),
+        };
         for field in &self.fields {
-            let encoding = &self.stored.space.encodings[field.encoding];
-            let column = match field.wanted {
-                Some(place) => encode::encode(&raws[place], encoding, &field.salt),
-                None => Column::Numbers(Vec::new()),
-            };
-            encoded[field.side as usize].push(column);
+            let groups = encodings[field.encoding].within().map(|of| {
+                let id = self.fields.iter().find(|field| field.encoding == of);
+                column(id.expect("it is of the same side"), None)
+            });
+            encoded[field.side as usize].push(column(field, groups.as_ref()));
         }
         let [user_columns, item_columns, context, mut cross] = encoded;
         let user = self.users.rows(known(&raws[self.user], &self.user_rows), &user_columns);

@@ -190,6 +190,7 @@ impl Config {
             only(feature.shared_with.is_some(), "shared_with", &[Id, Multi])?;
             only(feature.transform.is_some(), "transform", &[Number])?;
             only(feature.buckets.is_some(), "buckets", &[Number])?;
+            only(feature.within.is_some(), "within", &[Number])?;
             only(feature.missing.is_some(), "missing", &[Number])?;
             only(feature.separator.is_some(), "separator", &[Multi])?;
             only(feature.length.is_some(), "length", &[History])?;
@@ -260,15 +261,28 @@ impl Config {
                     ));
                 }
             }
+            if let Some(other) = &feature.within {
+                let found = |f: &Feature| f.name == *other && f.kind == Id && f.side == Side::Item;
+                if feature.side != Side::Item || !self.features.iter().any(found) {
+                    return Err(Error::config(
+                        key("within"),
+                        format!("expected an item-side id, for a number of an item, got `{other}`"),
+                    ));
+                }
+                if feature.transform == Some(Transform::None) {
+                    let problem = "has no meaning with `transform = \"none\"`";
+                    return Err(Error::config(key("within"), problem));
+                }
+            }
             for other in feature.of.iter().flatten() {
                 if !self
                     .features
                     .iter()
-                    .any(|f| f.name == *other && f.side == Side::Item && f.kind == Id)
+                    .any(|f| f.name == *other && f.side == Side::Item && f.is_id())
                 {
                     return Err(Error::config(
                         key("of"),
-                        format!("`{other}` is not an item-side id feature"),
+                        format!("`{other}` is not an item-side id, nor a number in buckets"),
                     ));
                 }
             }

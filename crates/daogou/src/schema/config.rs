@@ -299,6 +299,10 @@ pub struct Feature {
     /// `number` with `transform = "buckets"`: number of quantile buckets, each with an embedding row.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub buckets: Option<usize>,
+    /// `number` of an item: measured among the items that share this id of an item alone, such as the price of a phone among
+    /// phones: its mean, or its buckets, are theirs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<String>,
     /// `number`: value that stands for an empty cell; without it an empty cell is an error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missing: Option<f64>,
@@ -308,8 +312,8 @@ pub struct Feature {
     /// `history`: how many of the user's last engaged items before the request are kept; default 20.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub length: Option<usize>,
-    /// `history`: item-side id features by which a past item is embedded (tables shared); `past`, `popularity`: item-side
-    /// id features by which an earlier impression is like this one, each counted for itself. Default the item id.
+    /// `history`: item-side ids, or numbers in buckets, by which a past item is embedded (tables shared); `past`,
+    /// `popularity`: those by which an earlier impression is like this one, each counted for itself. Default the item id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub of: Option<Vec<String>>,
     /// `popularity`: number of impressions that the rate of the whole log is worth; default 50.
@@ -321,6 +325,11 @@ impl Feature {
     /// The column this feature is read from.
     pub fn column(&self) -> &str {
         self.column.as_deref().unwrap_or(&self.name)
+    }
+
+    /// Whether each value is a row of a table.
+    pub fn is_id(&self) -> bool {
+        self.kind == FeatureType::Id || self.transform == Some(Transform::Buckets)
     }
 
     /// A feature with every option at its default.
@@ -336,6 +345,7 @@ impl Feature {
             shared_with: None,
             transform: None,
             buckets: None,
+            within: None,
             missing: None,
             separator: None,
             length: None,

@@ -227,10 +227,10 @@ fn same_rows(
         }
         (Encoding::Hour, Encoding::Hour) => Ok(all(25)),
         (Encoding::Weekday, Encoding::Weekday) => Ok(all(8)),
-        (Encoding::Buckets { edges: before }, Encoding::Buckets { edges })
-            if before.len() == edges.len() =>
+        (before, now)
+            if now.bucket_rows().is_some() && before.bucket_rows() == now.bucket_rows() =>
         {
-            Ok(all(edges.len() + 2))
+            Ok(all(now.bucket_rows().unwrap_or_default()))
         }
         _ => Err("its rows stand for something else in the run".into()),
     }
