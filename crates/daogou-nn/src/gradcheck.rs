@@ -519,3 +519,29 @@ fn detached_nodes_pass_nothing_back() {
     assert!(other.iter().all(|g| *g == 0.0), "{other:?}");
     assert_eq!(watch, same);
 }
+
+/// A layer's bias goes with the first product that rows pick from: of a parent, of a small table, or with none.
+#[test]
+fn biases_of_layers_that_pick() {
+    check(|w| {
+        let (rows, requests, row_request) = (w.rows, w.requests, w.row_request);
+        let user = w.g.lookup(w.users, requests);
+        let trunk = w.g.linear("request", user, 5, Activation::None);
+        let seen_by = w.g.gather(trunk, row_request);
+        let x = w.input(rows, 2, Fill::Number);
+        let (x, item) = (w.g.dense(x), w.g.lookup(w.items, rows));
+        let of_table = w.g.concat(&[x, item]);
+        let of_parent = w.g.concat(&[x, seen_by]);
+        let of_both = w.g.concat(&[seen_by, item, x]);
+        for (name, parts) in [("table", of_table), ("parent", of_parent), ("both", of_both)] {
+            // A group, whose biases stand one after the other.
+            let group = [("relu", 3), ("more", 18)].map(|(part, n)| (format!("{name}.{part}"), n));
+            let group = group.each_ref().map(|(part, n)| (part.as_str(), *n));
+            for (part, layer) in
+                w.g.linear_group(&group, parts, Activation::Relu).into_iter().enumerate()
+            {
+                w.watch(&format!("{name}.{part}"), layer, rows);
+            }
+        }
+    });
+}

@@ -426,13 +426,16 @@ impl<T: Real> Graph<T> {
             transposed: 0,
             gathered: None,
         };
+        // The bias is added to the first product that rows pick from: there are fewer of them, and its gradient is a sum
+        // over theirs.
+        let mut bias = Some(bias);
         let picked = shared
             .into_iter()
-            .map(|(part, columns)| self.pick(part, weight(vec![columns])))
+            .map(|(part, columns)| self.pick(part, weight(vec![columns]), bias.take()))
             .collect();
         let weight = self.weight(weight(columns));
         let relu = fused == Activation::Relu;
-        self.push(layers::Linear { x, out, weight, bias: Some(bias), relu, picked });
+        self.push(layers::Linear { x, out, weight, bias, relu, picked });
         let result = if fused == activation { out } else { self.activation(out, activation) };
         let widths: Vec<usize> = heads.iter().map(|(_, units)| *units).collect();
         self.columns(result, &widths)
@@ -529,14 +532,14 @@ impl<T: Real> Graph<T> {
         }
     }
 
-    /// Plans the product of a shared part with its columns of a layer's weights.
-    fn pick(&mut self, part: NodeId, weight: Weight) -> layers::Picked {
+    /// Plans the product of a shared part with its columns of a layer's weights, plus the `bias` if it is given.
+    fn pick(&mut self, part: NodeId, weight: Weight, bias: Option<usize>) -> layers::Picked {
         let (units, weight) = (weight.units, self.weight(weight));
         match self.nodes[part.0].source {
             Source::Parent(x, map) => {
                 let product = self.like(x, units);
                 let (relu, picked) = (false, Vec::new());
-                self.push(layers::Linear { x, out: product, weight, bias: None, relu, picked });
+                self.push(layers::Linear { x, out: product, weight, bias, relu, picked });
                 layers::Picked::Parent { product, map }
             }
             Source::Table(table, site) => {
@@ -548,6 +551,7 @@ impl<T: Real> Graph<T> {
                     table,
                     site,
                     weight,
+                    bias,
                     rows,
                     values,
                     grad,
