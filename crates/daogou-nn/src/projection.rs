@@ -250,7 +250,7 @@ pub(crate) fn spread<T: Real>(
                     )
                 };
                 let again = projections[..index].iter().any(|p| p.table == projection.table);
-                product::input_grad(dp, weight.matrix(dense, &[]), &mut de, again);
+                product::input_grad(dp, weight.matrix(dense, &[]), &mut de, again, None);
             }
         }
     });

@@ -86,20 +86,33 @@ impl<T: Real> Op<T> for Linear {
     fn forward(&self, pass: &mut Pass<'_, T>) {
         let (x, mut y) = (pass.value(self.x), pass.value_mut(self.out));
         let bias = self.bias.map(|at| &pass.params[at..at + y.cols]);
-        let mut start = bias.map_or(Start::Zero, Start::Bias);
-        for (index, picked) in self.picked.iter().enumerate() {
-            let (products, picks) = picked.rows(pass);
-            vectorised(
-                #[inline(always)]
-                || {
-                    for (i, &pick) in picks.iter().enumerate() {
-                        let (y, p) = (y.row(i), products.row(pick as usize));
-                        if index == 0 { y.copy_from_slice(p) } else { kernels::add(y, p) }
-                    }
-                },
-            );
-            start = Start::Add;
-        }
+        let start = match &self.picked[..] {
+            [] => bias.map_or(Start::Zero, Start::Bias),
+            [only] => {
+                let (products, picks) = only.rows(pass);
+                Start::Picked(products, picks)
+            }
+            [first, others @ ..] => {
+                let (first, picks) = first.rows(pass);
+                for (index, other) in others.iter().enumerate() {
+                    let (other, of_other) = other.rows(pass);
+                    vectorised(
+                        #[inline(always)]
+                        || {
+                            for (i, (&pick, &of_other)) in picks.iter().zip(of_other).enumerate() {
+                                let (y, other) = (y.row(i), other.row(of_other as usize));
+                                if index == 0 {
+                                    kernels::sum_of(y, first.row(pick as usize), other);
+                                } else {
+                                    kernels::add(y, other);
+                                }
+                            }
+                        },
+                    );
+                }
+                Start::Add
+            }
+        };
         product::forward(x, pass.transposed(self.weight), start, self.relu, &mut y);
     }
     fn backward(&self, pass: &mut Pass<'_, T>, modes: &[GradMode]) {
@@ -152,6 +165,7 @@ impl<T: Real> Op<T> for Linear {
                 pass.weight(self.weight),
                 &mut pass.grad_mut(self.x),
                 add,
+                None,
             );
         }
     }
