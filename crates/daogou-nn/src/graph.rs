@@ -190,6 +190,11 @@ pub(crate) struct Backward {
     pub(crate) ops: Vec<Option<Vec<GradMode>>>,
     /// Per op: columns of its output that no loss reaches and that must be zero before its backward pass.
     pub(crate) unreached: Vec<Vec<NodeId>>,
+    /// Per op: inputs that come out of ReLU and whose gradient it is the last to write. It applies ReLU's derivative on the
+    /// way, which saves the layer a pass over memory.
+    pub(crate) cuts: Vec<Vec<NodeId>>,
+    /// Per op: whether all of its output's gradient arrives so.
+    pub(crate) arrives_cut: Vec<bool>,
     /// By node: whether its gradient is written.
     written: Vec<bool>,
 }
@@ -960,7 +965,8 @@ impl<T: Real> Graph<T> {
         let buffers = self.place_nodes();
         let learns = self.learns();
         let runs: Vec<bool> = self.ops.iter().map(|op| learns[op.output().0]).collect();
-        let backward = self.plan_backward(&learns, &runs, |_| true);
+        let mut backward = self.plan_backward(&learns, &runs, |_| true);
+        self.plan_cuts(&mut backward);
         let representation = self.plan_representation();
         let projected = self.place_gradients();
         Model {
@@ -1147,7 +1153,41 @@ impl<T: Real> Graph<T> {
             let inputs = self.ops[index].inputs();
             ops[index] = Some(inputs.iter().map(|i| mode(&mut written, *i)).collect());
         }
-        Backward { losses, ops, unreached, written }
+        let (cuts, arrives_cut) = (vec![Vec::new(); ops.len()], vec![false; ops.len()]);
+        Backward { losses, ops, unreached, cuts, arrives_cut, written }
+    }
+
+    /// Lets the last to write the gradient of what comes out of ReLU apply ReLU's derivative, where it can. Not for plans
+    /// whose gradients are read by others than the layer.
+    fn plan_cuts(&self, plan: &mut Backward) {
+        for (index, op) in self.ops.iter().enumerate() {
+            let out = op.output();
+            let relu = op.as_linear().is_some_and(|linear| linear.relu);
+            if !relu || plan.ops[index].is_none() || self.nodes[out.0].view != View::Own {
+                continue;
+            }
+            let written: Vec<NodeId> = std::iter::once(out)
+                .chain(self.slices(out))
+                .filter(|n| plan.written[n.0])
+                .collect();
+            let last: Option<Vec<usize>> =
+                written.iter().map(|node| self.last_to_write(plan, *node)).collect();
+            let Some(last) = last else { continue };
+            plan.arrives_cut[index] = true;
+            last.into_iter().zip(written).for_each(|(op, node)| plan.cuts[op].push(node));
+        }
+    }
+
+    /// The last op to write a node's gradient, if it can apply ReLU's derivative.
+    fn last_to_write(&self, plan: &Backward, node: NodeId) -> Option<usize> {
+        let writes = |index: &usize| {
+            let Some(modes) = &plan.ops[*index] else { return false };
+            let inputs = self.ops[*index].inputs();
+            let mut written = inputs.iter().zip(modes).filter(|(_, m)| **m != GradMode::Skip);
+            written.any(|(input, _)| root_of(&self.nodes, *input) == node)
+        };
+        let last = (0..self.ops.len()).find(writes)?;
+        self.ops[last].can_cut(node).then_some(last)
     }
 
     fn is_output(&self, node: NodeId) -> bool {

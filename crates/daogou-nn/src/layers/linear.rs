@@ -83,6 +83,9 @@ impl<T: Real> Op<T> for Linear {
         let (x, out) = (&nodes[self.x.0], &nodes[self.out.0]);
         out.repeat * x.cols * out.cols
     }
+    fn can_cut(&self, input: NodeId) -> bool {
+        input == self.x
+    }
     fn forward(&self, pass: &mut Pass<'_, T>) {
         let (x, mut y) = (pass.value(self.x), pass.value_mut(self.out));
         let bias = self.bias.map(|at| &pass.params[at..at + y.cols]);
@@ -121,14 +124,14 @@ impl<T: Real> Op<T> for Linear {
             let mut grads = picked.grads(pass);
             (0..grads.rows).for_each(|i| grads.row(i).fill(T::ZERO));
         }
-        let learns = pass.learns;
+        let (learns, cut) = (pass.learns, self.relu && !pass.arrives_cut());
         // By blocks, so that a row is still in the nearest cache when the next sum wants it.
         for start in (0..dy.rows).step_by(BLOCK) {
             let rows = start..dy.rows.min(start + BLOCK);
             vectorised(
                 #[inline(always)]
                 || {
-                    if self.relu {
+                    if cut {
                         rows.clone().for_each(|i| kernels::cut(dy.row(i), y.row(i)));
                     }
                     if let Some(at) = self.bias
@@ -165,7 +168,7 @@ impl<T: Real> Op<T> for Linear {
                 pass.weight(self.weight),
                 &mut pass.grad_mut(self.x),
                 add,
-                None,
+                pass.cuts(self.x).then_some(x),
             );
         }
     }
