@@ -182,10 +182,10 @@ pub(crate) fn max<T: Real>(x: &[T]) -> T {
     fold(in_lanes(x, x, [x[0]; LANES], |top, x, _| top.max(x)), T::max)
 }
 
-/// `out = softmax(z)`, returning ln Σ e^z. Subtracts the maximum first. Whatever `out` has room for beyond `z` becomes 0:
-/// with room for whole vectors ([`whole`]) nothing goes value by value.
+/// `out = softmax(z)`, returning the maximum of `z` and Σ e^(z − maximum). Whatever `out` has room for beyond `z` becomes
+/// 0: with room for whole vectors ([`whole`]) nothing goes value by value.
 #[inline(always)]
-pub(crate) fn softmax<T: Real>(z: &[T], out: &mut [T]) -> T {
+pub(crate) fn softmax<T: Real>(z: &[T], out: &mut [T]) -> (T, T) {
     let (values, room) = out.split_at_mut(z.len());
     values.copy_from_slice(z);
     room.fill(z[0]);
@@ -205,7 +205,7 @@ pub(crate) fn softmax<T: Real>(z: &[T], out: &mut [T]) -> T {
     for o in out {
         *o *= scale;
     }
-    top + total.ln()
+    (top, total)
 }
 
 /// Columns of a row that would not fill a vector.
@@ -298,8 +298,8 @@ mod tests {
             prop_assert!(near(vectorised(|| dot(&x, &y)), scalar::dot(&x, &y), size));
             prop_assert_eq!(max(&x), x.iter().copied().fold(f32::NEG_INFINITY, f32::max));
             let (mut fast, mut plain) = (vec![0.0; x.len()], vec![0.0; x.len()]);
-            let lse = vectorised(|| softmax(&x, &mut fast));
-            prop_assert!(near(lse, scalar::softmax(&x, &mut plain), 20.0));
+            let (top, total) = vectorised(|| softmax(&x, &mut fast));
+            prop_assert!(near(top + Real::ln(total), scalar::softmax(&x, &mut plain), 20.0));
             for (f, p) in fast.iter().zip(&plain) {
                 prop_assert!(near(*f, *p, 0.0));
             }
