@@ -618,3 +618,26 @@ fn relu_is_differentiated_where_gradients_are_written() {
     assert!(where_written.iter().filter(|g| **g != 0.0).count() > 500);
     assert_eq!(where_written, gradients(true));
 }
+
+/// Weights whose gradients are spread once per step take no part in what each shard zeroes and adds.
+#[test]
+fn shards_hold_what_passes_write() {
+    let mut g: Graph<f32> = Graph::new();
+    let rows = g.domain("row");
+    let table = g.table("t", 7, 4, Init::Normal(0.7));
+    let item = g.lookup(table, rows);
+    let [x, y] = [2, 3].map(|cols| g.input(rows, cols)).map(|input| g.dense(input));
+    let before = g.linear("before", x, 5, Activation::None);
+    let around = g.concat(&[before, item, y]);
+    let first = g.linear("first", around, 6, Activation::None);
+    let beside = g.concat(&[item, first]);
+    g.linear("second", beside, 3, Activation::None);
+    let model = g.finish();
+    let range = |name: &str| model.params.iter().find(|p| p.name == name).unwrap().range();
+    let spread = range("first.weight");
+    assert_eq!(model.by_passes, [0..spread.start, spread.end..model.n_grads]);
+    assert!(
+        range("second.weight").start > spread.end,
+        "one range of its columns is written in place"
+    );
+}

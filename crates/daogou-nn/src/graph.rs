@@ -240,6 +240,8 @@ pub struct Model<T = f32> {
     pub(crate) n_derived: usize,
     /// Values of a gradient vector: parameters, then what layers leave beside them.
     pub(crate) n_grads: usize,
+    /// The parts of it that passes write; the others follow once, from the sum over all shards.
+    pub(crate) by_passes: Vec<Range<usize>>,
     /// Per table: where its gradients stand among those of projected tables.
     pub(crate) projected: Vec<Option<usize>>,
     pub(crate) tables: Vec<TableSpec>,
@@ -969,6 +971,7 @@ impl<T: Real> Graph<T> {
         self.plan_cuts(&mut backward);
         let representation = self.plan_representation();
         let projected = self.place_gradients();
+        let by_passes = self.written_by_passes();
         Model {
             domains: self.domains,
             nodes: self.nodes,
@@ -982,6 +985,7 @@ impl<T: Real> Graph<T> {
             n_values: self.n_values,
             n_derived: self.n_derived,
             n_grads: self.n_values + self.n_beside,
+            by_passes,
             projected,
             tables: self.tables,
             sites: self.sites,
@@ -1042,6 +1046,27 @@ impl<T: Real> Graph<T> {
             projection.grad += self.n_values;
         }
         places
+    }
+
+    /// All of a gradient vector but the weights of which no column gets its gradient in place.
+    fn written_by_passes(&self) -> Vec<Range<usize>> {
+        let projected =
+            |index| self.projections.iter().any(|projection| projection.weight == index);
+        let in_place = |offset| {
+            let mut weights = self.weights.iter().enumerate().filter(|(_, w)| w.offset == offset);
+            weights.any(|(index, weight)| weight.gathered.is_none() && !projected(index))
+        };
+        let mut parts = Vec::new();
+        let mut start = 0;
+        // Those of one layer follow each other in the order of layers.
+        for weight in &self.weights {
+            if weight.offset >= start && !in_place(weight.offset) {
+                parts.push(start..weight.offset);
+                start = weight.offset + weight.units * weight.cols;
+            }
+        }
+        parts.push(start..self.n_values + self.n_beside);
+        parts
     }
 
     /// A part of a concatenation that nobody else reads is computed right where it is needed.
