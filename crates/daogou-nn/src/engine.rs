@@ -382,8 +382,10 @@ impl<T: Real> Engine<T> {
             // SAFETY: there is one matrix per shard, and a shard is worked on by one thread.
             let gram = unsafe { &mut *grams.at(shard) };
             gram.fill(0.0);
-            if learns {
+            if learns && shard == 0 {
                 grads.fill(T::ZERO);
+            } else if learns {
+                model.by_passes.iter().for_each(|part| grads[part.clone()].fill(T::ZERO));
             }
             for index in shard * count / shards..(shard + 1) * count / shards {
                 // SAFETY: the ranges of shards are disjoint and end at `count`.
@@ -444,7 +446,7 @@ impl<T: Real> Engine<T> {
         let wrong = &AtomicBool::new(false);
         let chunks = first.len().div_ceil(CHUNK);
         let (target, count, len) = (SendMut(first.as_mut_ptr()), self.team.size(), first.len());
-        let others = &*others;
+        let (others, by_passes) = (&*others, &self.model.by_passes);
         self.team.run(&|member| {
             for chunk in (member..chunks).step_by(count) {
                 let range = chunk * CHUNK..len.min((chunk + 1) * CHUNK);
@@ -454,8 +456,13 @@ impl<T: Real> Engine<T> {
                 vectorised(
                     #[inline(always)]
                     || {
-                        for other in others {
-                            kernels::add(sum, &other[range.clone()]);
+                        for part in by_passes {
+                            let (start, end) =
+                                (part.start.max(range.start), part.end.min(range.end));
+                            if start < end {
+                                let sum = &mut sum[start - range.start..end - range.start];
+                                others.iter().for_each(|o| kernels::add(sum, &o[start..end]));
+                            }
                         }
                         if !kernels::dot(sum, sum).is_finite() {
                             wrong.store(true, Ordering::Relaxed);

@@ -2,9 +2,10 @@
 
 use crate::batch::Batch;
 use crate::engine::{Engine, EngineConfig};
-use crate::graph::{DomainId, Graph, InputId, MapId, NodeId, TableId};
+use crate::graph::{DomainId, Graph, InputId, MapId, Model, NodeId, TableId};
 use crate::init::Init;
 use crate::layers::Activation;
+use crate::real::Real;
 use crate::rng::Rng;
 
 /// What random values an input gets.
@@ -518,4 +519,125 @@ fn detached_nodes_pass_nothing_back() {
     }
     assert!(other.iter().all(|g| *g == 0.0), "{other:?}");
     assert_eq!(watch, same);
+}
+
+/// A layer's bias goes with the first product that rows pick from: of a parent, of a small table, or with none.
+#[test]
+fn biases_of_layers_that_pick() {
+    check(|w| {
+        let (rows, requests, row_request) = (w.rows, w.requests, w.row_request);
+        let user = w.g.lookup(w.users, requests);
+        let trunk = w.g.linear("request", user, 5, Activation::None);
+        let seen_by = w.g.gather(trunk, row_request);
+        let x = w.input(rows, 2, Fill::Number);
+        let (x, item) = (w.g.dense(x), w.g.lookup(w.items, rows));
+        let of_table = w.g.concat(&[x, item]);
+        let of_parent = w.g.concat(&[x, seen_by]);
+        let of_both = w.g.concat(&[seen_by, item, x]);
+        for (name, parts) in [("table", of_table), ("parent", of_parent), ("both", of_both)] {
+            // A group, whose biases stand one after the other.
+            let group = [("relu", 3), ("more", 18)].map(|(part, n)| (format!("{name}.{part}"), n));
+            let group = group.each_ref().map(|(part, n)| (part.as_str(), *n));
+            for (part, layer) in
+                w.g.linear_group(&group, parts, Activation::Relu).into_iter().enumerate()
+            {
+                w.watch(&format!("{name}.{part}"), layer, rows);
+            }
+        }
+    });
+}
+
+/// Outputs of ReLU that are read by layers, by mixtures, by both, by what cannot differentiate ReLU, and not at all.
+fn relu_read_by_many<T: Real>(g: &mut Graph<T>, x: NodeId) -> NodeId {
+    let names = ["a", "b", "c"].map(|name| (name, 17));
+    let experts = g.linear_group(&names, x, Activation::Relu);
+    let also = g.linear("also", experts[0], 5, Activation::Relu);
+    let gates = g.linear_group(&[("g", 2), ("h", 2), ("i", 2)], x, Activation::None);
+    let gates: Vec<NodeId> = gates.into_iter().map(|gate| g.softmax(gate)).collect();
+    // Of three gates two meet the experts at once; the third expert is not read.
+    let mixed = g.mixtures(&gates, &experts[..2]);
+    let tower = g.linear("tower", mixed[2], 9, Activation::Relu);
+    let twice =
+        [("one", 3), ("two", 4)].map(|(name, n)| g.linear(name, tower, n, Activation::None));
+    let first = g.linear("first", mixed[0], 6, Activation::Relu);
+    let normal = g.layer_norm("norm", first);
+    let after = g.linear("after", first, 4, Activation::None);
+    g.concat(&[also, twice[0], twice[1], normal, after, mixed[1], experts[1]])
+}
+
+#[test]
+fn outputs_of_relu_that_many_read() {
+    check(|w| {
+        let rows = w.rows;
+        let (x, item) = (w.input(rows, 2, Fill::Number), w.g.lookup(w.items, rows));
+        let x = w.g.dense(x);
+        let x = w.g.concat(&[x, item]);
+        let all = relu_read_by_many(&mut w.g, x);
+        w.watch("all", all, rows);
+    });
+}
+
+/// Whoever writes a gradient last applies ReLU's derivative: the same bits as when each layer does so itself.
+#[test]
+fn relu_is_differentiated_where_gradients_are_written() {
+    let gradients = |by_layers: bool| {
+        let mut g: Graph<f32> = Graph::new();
+        let rows = g.domain("row");
+        let table = g.table("t", 7, 6, Init::Normal(0.7));
+        let (item, label) = (g.lookup(table, rows), g.input(rows, 1));
+        let x = g.linear("x", item, 8, Activation::Relu);
+        let all = relu_read_by_many(&mut g, x);
+        let logit = g.linear("head", all, 1, Activation::None);
+        g.bce("loss", logit, label, None);
+        let mut model = g.finish();
+        let of = |model: &Model<f32>| -> Vec<bool> {
+            let relu = model.ops.iter().zip(&model.backward.arrives_cut);
+            relu.filter(|(op, _)| op.as_linear().is_some_and(|l| l.relu))
+                .map(|(_, cut)| *cut)
+                .collect()
+        };
+        // `x`; the experts; `also`, which a concatenation reads; `tower`; `first`, which goes through a norm.
+        assert_eq!(of(&model), [true, true, false, true, false]);
+        if by_layers {
+            model.backward.arrives_cut.fill(false);
+            model.backward.cuts.iter_mut().for_each(Vec::clear);
+        }
+        let mut engine = Engine::new(model, &EngineConfig::default());
+        let mut batch = Batch::new(engine.model(), 3);
+        let mut rng = Rng::new(8, 0);
+        for (index, micro) in batch.micros_mut().iter_mut().enumerate() {
+            micro.rows[0] = 20 + 7 * index;
+            micro.ids[0].extend((0..micro.rows[0]).map(|_| rng.below(7) as u32));
+            micro.inputs[0].extend((0..micro.rows[0]).map(|_| rng.below(2) as f32));
+        }
+        let mut all = engine.gradients(&mut batch);
+        batch.micros().iter().for_each(|micro| all.extend(&micro.row_grads[0]));
+        all
+    };
+    let where_written = gradients(false);
+    assert!(where_written.iter().filter(|g| **g != 0.0).count() > 500);
+    assert_eq!(where_written, gradients(true));
+}
+
+/// Weights whose gradients are spread once per step take no part in what each shard zeroes and adds.
+#[test]
+fn shards_hold_what_passes_write() {
+    let mut g: Graph<f32> = Graph::new();
+    let rows = g.domain("row");
+    let table = g.table("t", 7, 4, Init::Normal(0.7));
+    let item = g.lookup(table, rows);
+    let [x, y] = [2, 3].map(|cols| g.input(rows, cols)).map(|input| g.dense(input));
+    let before = g.linear("before", x, 5, Activation::None);
+    let around = g.concat(&[before, item, y]);
+    let first = g.linear("first", around, 6, Activation::None);
+    let beside = g.concat(&[item, first]);
+    g.linear("second", beside, 3, Activation::None);
+    let model = g.finish();
+    let range = |name: &str| model.params.iter().find(|p| p.name == name).unwrap().range();
+    let spread = range("first.weight");
+    assert_eq!(model.by_passes, [0..spread.start, spread.end..model.n_grads]);
+    assert!(
+        range("second.weight").start > spread.end,
+        "one range of its columns is written in place"
+    );
 }

@@ -190,6 +190,11 @@ pub(crate) struct Backward {
     pub(crate) ops: Vec<Option<Vec<GradMode>>>,
     /// Per op: columns of its output that no loss reaches and that must be zero before its backward pass.
     pub(crate) unreached: Vec<Vec<NodeId>>,
+    /// Per op: inputs that come out of ReLU and whose gradient it is the last to write. It applies ReLU's derivative on the
+    /// way, which saves the layer a pass over memory.
+    pub(crate) cuts: Vec<Vec<NodeId>>,
+    /// Per op: whether all of its output's gradient arrives so.
+    pub(crate) arrives_cut: Vec<bool>,
     /// By node: whether its gradient is written.
     written: Vec<bool>,
 }
@@ -235,6 +240,8 @@ pub struct Model<T = f32> {
     pub(crate) n_derived: usize,
     /// Values of a gradient vector: parameters, then what layers leave beside them.
     pub(crate) n_grads: usize,
+    /// The parts of it that passes write; the others follow once, from the sum over all shards.
+    pub(crate) by_passes: Vec<Range<usize>>,
     /// Per table: where its gradients stand among those of projected tables.
     pub(crate) projected: Vec<Option<usize>>,
     pub(crate) tables: Vec<TableSpec>,
@@ -426,13 +433,16 @@ impl<T: Real> Graph<T> {
             transposed: 0,
             gathered: None,
         };
+        // The bias is added to the first product that rows pick from: there are fewer of them, and its gradient is a sum
+        // over theirs.
+        let mut bias = Some(bias);
         let picked = shared
             .into_iter()
-            .map(|(part, columns)| self.pick(part, weight(vec![columns])))
+            .map(|(part, columns)| self.pick(part, weight(vec![columns]), bias.take()))
             .collect();
         let weight = self.weight(weight(columns));
         let relu = fused == Activation::Relu;
-        self.push(layers::Linear { x, out, weight, bias: Some(bias), relu, picked });
+        self.push(layers::Linear { x, out, weight, bias, relu, picked });
         let result = if fused == activation { out } else { self.activation(out, activation) };
         let widths: Vec<usize> = heads.iter().map(|(_, units)| *units).collect();
         self.columns(result, &widths)
@@ -529,14 +539,14 @@ impl<T: Real> Graph<T> {
         }
     }
 
-    /// Plans the product of a shared part with its columns of a layer's weights.
-    fn pick(&mut self, part: NodeId, weight: Weight) -> layers::Picked {
+    /// Plans the product of a shared part with its columns of a layer's weights, plus the `bias` if it is given.
+    fn pick(&mut self, part: NodeId, weight: Weight, bias: Option<usize>) -> layers::Picked {
         let (units, weight) = (weight.units, self.weight(weight));
         match self.nodes[part.0].source {
             Source::Parent(x, map) => {
                 let product = self.like(x, units);
                 let (relu, picked) = (false, Vec::new());
-                self.push(layers::Linear { x, out: product, weight, bias: None, relu, picked });
+                self.push(layers::Linear { x, out: product, weight, bias, relu, picked });
                 layers::Picked::Parent { product, map }
             }
             Source::Table(table, site) => {
@@ -548,6 +558,7 @@ impl<T: Real> Graph<T> {
                     table,
                     site,
                     weight,
+                    bias,
                     rows,
                     values,
                     grad,
@@ -956,9 +967,11 @@ impl<T: Real> Graph<T> {
         let buffers = self.place_nodes();
         let learns = self.learns();
         let runs: Vec<bool> = self.ops.iter().map(|op| learns[op.output().0]).collect();
-        let backward = self.plan_backward(&learns, &runs, |_| true);
+        let mut backward = self.plan_backward(&learns, &runs, |_| true);
+        self.plan_cuts(&mut backward);
         let representation = self.plan_representation();
         let projected = self.place_gradients();
+        let by_passes = self.written_by_passes();
         Model {
             domains: self.domains,
             nodes: self.nodes,
@@ -972,6 +985,7 @@ impl<T: Real> Graph<T> {
             n_values: self.n_values,
             n_derived: self.n_derived,
             n_grads: self.n_values + self.n_beside,
+            by_passes,
             projected,
             tables: self.tables,
             sites: self.sites,
@@ -1032,6 +1046,27 @@ impl<T: Real> Graph<T> {
             projection.grad += self.n_values;
         }
         places
+    }
+
+    /// All of a gradient vector but the weights of which no column gets its gradient in place.
+    fn written_by_passes(&self) -> Vec<Range<usize>> {
+        let projected =
+            |index| self.projections.iter().any(|projection| projection.weight == index);
+        let in_place = |offset| {
+            let mut weights = self.weights.iter().enumerate().filter(|(_, w)| w.offset == offset);
+            weights.any(|(index, weight)| weight.gathered.is_none() && !projected(index))
+        };
+        let mut parts = Vec::new();
+        let mut start = 0;
+        // Those of one layer follow each other in the order of layers.
+        for weight in &self.weights {
+            if weight.offset >= start && !in_place(weight.offset) {
+                parts.push(start..weight.offset);
+                start = weight.offset + weight.units * weight.cols;
+            }
+        }
+        parts.push(start..self.n_values + self.n_beside);
+        parts
     }
 
     /// A part of a concatenation that nobody else reads is computed right where it is needed.
@@ -1143,7 +1178,41 @@ impl<T: Real> Graph<T> {
             let inputs = self.ops[index].inputs();
             ops[index] = Some(inputs.iter().map(|i| mode(&mut written, *i)).collect());
         }
-        Backward { losses, ops, unreached, written }
+        let (cuts, arrives_cut) = (vec![Vec::new(); ops.len()], vec![false; ops.len()]);
+        Backward { losses, ops, unreached, cuts, arrives_cut, written }
+    }
+
+    /// Lets the last to write the gradient of what comes out of ReLU apply ReLU's derivative, where it can. Not for plans
+    /// whose gradients are read by others than the layer.
+    fn plan_cuts(&self, plan: &mut Backward) {
+        for (index, op) in self.ops.iter().enumerate() {
+            let out = op.output();
+            let relu = op.as_linear().is_some_and(|linear| linear.relu);
+            if !relu || plan.ops[index].is_none() || self.nodes[out.0].view != View::Own {
+                continue;
+            }
+            let written: Vec<NodeId> = std::iter::once(out)
+                .chain(self.slices(out))
+                .filter(|n| plan.written[n.0])
+                .collect();
+            let last: Option<Vec<usize>> =
+                written.iter().map(|node| self.last_to_write(plan, *node)).collect();
+            let Some(last) = last else { continue };
+            plan.arrives_cut[index] = true;
+            last.into_iter().zip(written).for_each(|(op, node)| plan.cuts[op].push(node));
+        }
+    }
+
+    /// The last op to write a node's gradient, if it can apply ReLU's derivative.
+    fn last_to_write(&self, plan: &Backward, node: NodeId) -> Option<usize> {
+        let writes = |index: &usize| {
+            let Some(modes) = &plan.ops[*index] else { return false };
+            let inputs = self.ops[*index].inputs();
+            let mut written = inputs.iter().zip(modes).filter(|(_, m)| **m != GradMode::Skip);
+            written.any(|(input, _)| root_of(&self.nodes, *input) == node)
+        };
+        let last = (0..self.ops.len()).find(writes)?;
+        self.ops[last].can_cut(node).then_some(last)
     }
 
     fn is_output(&self, node: NodeId) -> bool {

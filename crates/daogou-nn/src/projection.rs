@@ -4,12 +4,13 @@
 //! small table, `r = R[parent]` a row of the parent domain. Since
 //!
 //! ```text
-//! W·[a; e; r] = W_a·a + (E·W_eᵀ)[id] + (R·W_rᵀ)[parent]
+//! W·[a; e; r] + b = W_a·a + (E·W_eᵀ + b)[id] + (R·W_rᵀ)[parent]
 //! ```
 //!
 //! the products with `E` are taken once per step and those with `R` once per parent; a sample picks a row of each and
-//! pays one addition per unit. Gradients go back the same way: `∂P[id] += ∂y` for `P = E·W_eᵀ`, and once per step
-//! `∂W_e += ∂Pᵀ·E` and `∂E = ∂P·W_e`. Exact but for the order of additions, which is fixed.
+//! pays one addition per unit. The bias goes with the first of them. Gradients go back the same way: `∂P[id] += ∂y` for
+//! `P = E·W_eᵀ + b`, and once per step `∂W_e += ∂Pᵀ·E`, `∂b += Σ_id ∂P[id]` and `∂E = ∂P·W_e`. Exact but for the order of
+//! additions, which is fixed.
 //!
 //! Which layers do so is decided in [`crate::Graph::linear`]; [`derive`] goes from parameters to what passes read,
 //! [`spread`] takes gradients back to where they belong.
@@ -20,6 +21,7 @@ use crate::embedding::Table;
 use crate::engine::SendMut;
 use crate::graph::TableId;
 use crate::kernels::product::{self, Start};
+use crate::kernels::{self, vectorised};
 use crate::matrix::{Mat, MatMut, row_distance};
 use crate::real::Real;
 use crate::team::Team;
@@ -81,13 +83,15 @@ impl Weight {
     }
 }
 
-/// A small table as one layer reads it: `P = E·W_eᵀ`, `[table rows, units]`.
+/// A small table as one layer reads it: `P = E·W_eᵀ + b`, `[table rows, units]`.
 #[derive(Clone, Debug)]
 pub(crate) struct Projection {
     pub(crate) table: TableId,
     pub(crate) site: usize,
     /// Its columns of the layer's weights; a single range.
     pub(crate) weight: usize,
+    /// Offset of `b` in the flat parameter vector, where it is added here.
+    pub(crate) bias: Option<usize>,
     pub(crate) rows: usize,
     /// Of `P` in the derived values.
     pub(crate) values: usize,
@@ -159,13 +163,9 @@ pub(crate) fn derive<T: Real>(
                     MatMut::new(to.at(start), rows.len(), weight.units, weight.units),
                 )
             };
-            product::forward(
-                Mat::packed(values, table.dim()),
-                transpose,
-                Start::Zero,
-                false,
-                &mut out,
-            );
+            let bias = projection.bias.map(|at| &dense[at..at + weight.units]);
+            let start = bias.map_or(Start::Zero, Start::Bias);
+            product::forward(Mat::packed(values, table.dim()), transpose, start, false, &mut out);
         }
     });
 }
@@ -219,6 +219,16 @@ pub(crate) fn spread<T: Real>(
                     )
                 };
                 product::weight_grad(dp, Mat::packed(table.values(), dim), &mut dw);
+                if let Some(bias) = projection.bias {
+                    // SAFETY: units of the bias' gradient are this member's.
+                    let db = unsafe {
+                        std::slice::from_raw_parts_mut(to.at(bias + own.start), own.len())
+                    };
+                    vectorised(
+                        #[inline(always)]
+                        || kernels::add_rows(db, dp),
+                    );
+                }
             }
             let own = share(projection.rows, member, members);
             if !own.is_empty() {
@@ -240,7 +250,7 @@ pub(crate) fn spread<T: Real>(
                     )
                 };
                 let again = projections[..index].iter().any(|p| p.table == projection.table);
-                product::input_grad(dp, weight.matrix(dense, &[]), &mut de, again);
+                product::input_grad(dp, weight.matrix(dense, &[]), &mut de, again, None);
             }
         }
     });

@@ -71,11 +71,11 @@ impl<T: Real> Kept<T> {
     }
 }
 
-impl<T: Real> Pass<'_, T> {
+impl<'a, T: Real> Pass<'a, T> {
     /// Takes one loss back to the parts of the representation and keeps its gradients there. Returns what it summed.
     fn back_to_parts(
         &mut self,
-        shared: &Representation,
+        shared: &'a Representation,
         (loss, scale): (usize, T),
         kept: &mut Kept<T>,
     ) -> LossSum {

@@ -75,7 +75,8 @@ impl<T: Real> Graph<T> {
             learns[op.output().0] = own;
         }
         let runs: Vec<bool> = self.ops.iter().map(|op| learns[op.output().0]).collect();
-        let through_heads = self.plan_backward(&learns, &runs, |_| true);
+        let mut through_heads = self.plan_backward(&learns, &runs, |_| true);
+        self.plan_cuts(&mut through_heads);
         Some(Representation { parts, to_parts, reached, heads, through_heads })
     }
 

@@ -79,6 +79,39 @@ pub(crate) fn add<T: Real>(y: &mut [T], x: &[T]) {
     }
 }
 
+/// sum += Σ rows, column by column in the order of rows.
+#[inline(always)]
+pub(crate) fn add_rows<T: Real>(sum: &mut [T], rows: Mat<'_, T>) {
+    let (vectors, rest) = sum.as_chunks_mut::<LANES>();
+    let start = vectors.len() * LANES;
+    for (v, sum) in vectors.iter_mut().enumerate() {
+        let mut total = *sum;
+        for i in 0..rows.rows {
+            let row = &rows.row(i).as_chunks::<LANES>().0[v];
+            (0..LANES).for_each(|c| total[c] += row[c]);
+        }
+        *sum = total;
+    }
+    for i in 0..rows.rows {
+        add(rest, &rows.row(i)[start..]);
+    }
+}
+
+/// What ReLU's derivative leaves of `d`, the gradient of its output `y`. NaN passes: `y > 0` is false for it, `y <= 0` too.
+#[inline(always)]
+pub(crate) fn cut_one<T: Real>(d: T, y: T) -> T {
+    if y <= T::ZERO { T::ZERO } else { d }
+}
+
+/// The same of a row.
+#[inline(always)]
+pub(crate) fn cut<T: Real>(d: &mut [T], y: &[T]) {
+    for (d, &y) in d.iter_mut().zip(y) {
+        // The added 0 keeps the compiler from a masked store, for which some chips take ten times as long.
+        *d = cut_one(*d, y) + T::ZERO;
+    }
+}
+
 /// Lanes of [`sum`] and [`dot`]: partial sums that the compiler keeps in one vector register. The order of additions
 /// is fixed by this number, not by the chip.
 pub(crate) const LANES: usize = 16;
@@ -149,10 +182,10 @@ pub(crate) fn max<T: Real>(x: &[T]) -> T {
     fold(in_lanes(x, x, [x[0]; LANES], |top, x, _| top.max(x)), T::max)
 }
 
-/// `out = softmax(z)`, returning ln Σ e^z. Subtracts the maximum first. Whatever `out` has room for beyond `z` becomes 0:
-/// with room for whole vectors ([`whole`]) nothing goes value by value.
+/// `out = softmax(z)`, returning the maximum of `z` and Σ e^(z − maximum). Whatever `out` has room for beyond `z` becomes
+/// 0: with room for whole vectors ([`whole`]) nothing goes value by value.
 #[inline(always)]
-pub(crate) fn softmax<T: Real>(z: &[T], out: &mut [T]) -> T {
+pub(crate) fn softmax<T: Real>(z: &[T], out: &mut [T]) -> (T, T) {
     let (values, room) = out.split_at_mut(z.len());
     values.copy_from_slice(z);
     room.fill(z[0]);
@@ -172,7 +205,7 @@ pub(crate) fn softmax<T: Real>(z: &[T], out: &mut [T]) -> T {
     for o in out {
         *o *= scale;
     }
-    top + total.ln()
+    (top, total)
 }
 
 /// Columns of a row that would not fill a vector.
@@ -265,8 +298,8 @@ mod tests {
             prop_assert!(near(vectorised(|| dot(&x, &y)), scalar::dot(&x, &y), size));
             prop_assert_eq!(max(&x), x.iter().copied().fold(f32::NEG_INFINITY, f32::max));
             let (mut fast, mut plain) = (vec![0.0; x.len()], vec![0.0; x.len()]);
-            let lse = vectorised(|| softmax(&x, &mut fast));
-            prop_assert!(near(lse, scalar::softmax(&x, &mut plain), 20.0));
+            let (top, total) = vectorised(|| softmax(&x, &mut fast));
+            prop_assert!(near(top + Real::ln(total), scalar::softmax(&x, &mut plain), 20.0));
             for (f, p) in fast.iter().zip(&plain) {
                 prop_assert!(near(*f, *p, 0.0));
             }
@@ -284,6 +317,26 @@ mod tests {
             let (mut u, mut v) = (y.clone(), y.clone());
             vectorised(|| axpy(&mut u, a, &x));
             vectorised(|| add(&mut v, &x));
+            for cols in 1..=x.len() {
+                let rows = Mat::packed(&x[..x.len() / cols * cols], cols);
+                let mut sums = y[..cols].to_vec();
+                vectorised(|| add_rows(&mut sums, rows));
+                for c in 0..cols {
+                    let plain = (0..rows.rows).fold(y[c], |sum, i| sum + rows.row(i)[c]);
+                    prop_assert_eq!(sums[c], plain);
+                }
+            }
+            let (mut kept, mut of) = (y.clone(), x.clone());
+            (of[0], kept[x.len() - 1]) = (f32::NAN, f32::NAN);
+            vectorised(|| cut(&mut kept, &of));
+            for (i, (kept, y)) in kept.iter().zip(&y).enumerate() {
+                let right = if i > 0 && x[i] <= 0.0 {
+                    *kept == 0.0
+                } else {
+                    kept == y || (kept.is_nan() && i + 1 == x.len())
+                };
+                prop_assert!(right, "{} at {}", kept, i);
+            }
             for i in 0..x.len() {
                 prop_assert!(near(u[i], f64::from(y[i]) + f64::from(a) * f64::from(x[i]), 60.0));
                 prop_assert_eq!(v[i], y[i] + x[i]);

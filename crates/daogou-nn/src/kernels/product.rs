@@ -26,6 +26,19 @@ pub(crate) enum Start<'a, T> {
     Add,
     /// One value per column.
     Bias(&'a [T]),
+    /// For each row of the result the row of a matrix.
+    Picked(Mat<'a, T>, &'a [u32]),
+}
+
+/// What becomes of a sum before it is written.
+#[derive(Clone, Copy)]
+pub(crate) enum End<'a, T> {
+    /// Nothing.
+    Keep,
+    /// ReLU.
+    Relu,
+    /// It is the gradient of what came out of ReLU, and becomes 0 where that is 0.
+    Cut(Mat<'a, T>),
 }
 
 /// Operands of one product. All pointers cover the sizes given; `c` overlaps neither operand.
@@ -41,7 +54,7 @@ pub struct Operands<'a, T> {
     c: *mut T,
     c_row: usize,
     start: Start<'a, T>,
-    relu: bool,
+    end: End<'a, T>,
 }
 
 /// `y = x · w_tᵀ + start`, ReLU applied if asked; `w_t` is `[k, n]`, the transpose of the layer's weights.
@@ -53,8 +66,13 @@ pub(crate) fn forward<T: Real>(
     y: &mut MatMut<'_, T>,
 ) {
     assert!(x.cols == w_t.rows && y.cols == w_t.cols && y.rows == x.rows, "shapes");
-    if let Start::Bias(bias) = start {
-        assert_eq!(bias.len(), y.cols, "one bias per column");
+    match start {
+        Start::Bias(bias) => assert_eq!(bias.len(), y.cols, "one bias per column"),
+        Start::Picked(of, picks) => {
+            assert!(of.cols == y.cols && picks.len() == y.rows, "one row per row");
+            assert!(picks.iter().all(|&pick| (pick as usize) < of.rows), "rows that there are");
+        }
+        Start::Zero | Start::Add => {}
     }
     T::product(&Operands {
         m: x.rows,
@@ -68,18 +86,20 @@ pub(crate) fn forward<T: Real>(
         c: y.ptr,
         c_row: y.stride,
         start,
-        relu,
+        end: if relu { End::Relu } else { End::Keep },
     });
 }
 
-/// `dx (+)= dy · w`, `w` being `[n, k]`.
+/// `dx (+)= dy · w`, `w` being `[n, k]`; with `x`, what came out of ReLU, 0 where that is.
 pub(crate) fn input_grad<T: Real>(
     dy: Mat<'_, T>,
     w: Mat<'_, T>,
     dx: &mut MatMut<'_, T>,
     add: bool,
+    x: Option<Mat<'_, T>>,
 ) {
     assert!(dy.cols == w.rows && dx.cols == w.cols && dx.rows == dy.rows, "shapes");
+    assert!(x.is_none_or(|x| x.rows == dx.rows && x.cols == dx.cols), "shapes");
     T::product(&Operands {
         m: dy.rows,
         n: dx.cols,
@@ -92,7 +112,7 @@ pub(crate) fn input_grad<T: Real>(
         c: dx.ptr,
         c_row: dx.stride,
         start: if add { Start::Add } else { Start::Zero },
-        relu: false,
+        end: x.map_or(End::Keep, End::Cut),
     });
 }
 
@@ -111,7 +131,7 @@ pub(crate) fn weight_grad<T: Real>(dy: Mat<'_, T>, x: Mat<'_, T>, dw: &mut MatMu
         c: dw.ptr,
         c_row: dw.stride,
         start: Start::Add,
-        relu: false,
+        end: End::Keep,
     });
 }
 
@@ -126,11 +146,16 @@ pub(crate) fn plain<T: Real>(o: &Operands<'_, T>) {
                     Start::Zero => T::ZERO,
                     Start::Add => *c,
                     Start::Bias(bias) => bias[j],
+                    Start::Picked(of, picks) => of.row(picks[i] as usize)[j],
                 };
                 for p in 0..o.k {
                     total += *o.a.add(i * o.a_row + p * o.a_step) * *o.b.add(p * o.b_step + j);
                 }
-                *c = if o.relu { total.max(T::ZERO) } else { total };
+                *c = match o.end {
+                    End::Keep => total,
+                    End::Relu => total.max(T::ZERO),
+                    End::Cut(x) => super::cut_one(total, x.row(i)[j]),
+                };
             }
         }
     }
@@ -158,7 +183,7 @@ struct Panel<'a> {
     p: usize,
     steps: usize,
     start: Start<'a, f32>,
-    relu: bool,
+    end: End<'a, f32>,
 }
 
 /// The product for `f32`, in tiles that stay in registers.
@@ -175,10 +200,10 @@ pub(crate) fn tiled(operands: &Operands<'_, f32>) {
             for p in (0..o.k.max(1)).step_by(STEPS) {
                 let steps = STEPS.min(o.k - p);
                 let start = if p == 0 { o.start } else { Start::Add };
-                let relu = o.relu && p + steps == o.k;
+                let end = if p + steps == o.k { o.end } else { End::Keep };
                 for j in (0..n).step_by(width) {
                     let cols = width.min(n - j);
-                    let panel = Panel { o, j, cols, p, steps, start, relu };
+                    let panel = Panel { o, j, cols, p, steps, start, end };
                     // SAFETY: columns `j..j + cols` and steps `p..p + steps` are inside the operands.
                     unsafe {
                         if cols == width {
@@ -232,15 +257,22 @@ impl<T> Operands<'_, T> {
 unsafe fn column(o: &Operands<'_, f32>, j: usize) {
     // SAFETY: `i`, `j` and `p` stay below the sizes that the operands cover.
     unsafe {
-        let before = |c: *mut f32| match o.start {
-            Start::Zero => 0.0,
-            Start::Add => *c,
-            Start::Bias(bias) => bias[j],
-        };
-        let set = |c: *mut f32, sum: f32| {
-            let total = before(c) + sum;
-            // In this order a NaN in the sum stays.
-            *c = if o.relu && total <= 0.0 { 0.0 } else { total };
+        let at = |of: &Mat<'_, f32>, i: usize| *of.ptr.add(i * of.stride + j);
+        let set = |i: usize, sum: f32| {
+            let c = o.c.add(i * o.c_row + j);
+            let start = match &o.start {
+                Start::Zero => 0.0,
+                Start::Add => *c,
+                Start::Bias(bias) => bias[j],
+                Start::Picked(of, picks) => at(of, *picks.as_ptr().add(i) as usize),
+            };
+            let total = start + sum;
+            // A NaN in the sum stays.
+            *c = match &o.end {
+                End::Keep => total,
+                End::Relu => super::cut_one(total, total),
+                End::Cut(x) => super::cut_one(total, at(x, i)),
+            };
         };
         // Longer ones have one row, whose values are neighbours in both directions.
         if o.a_step == 1 && o.k <= LONGEST {
@@ -249,7 +281,7 @@ unsafe fn column(o: &Operands<'_, f32>, j: usize) {
             (0..o.k).for_each(|p| b[p] = *o.b.add(p * o.b_step + j));
             for i in 0..o.m {
                 let row = std::slice::from_raw_parts(o.a.add(i * o.a_row), o.k);
-                set(o.c.add(i * o.c_row + j), super::dot(row, b));
+                set(i, super::dot(row, b));
             }
             return;
         }
@@ -267,7 +299,7 @@ unsafe fn column(o: &Operands<'_, f32>, j: usize) {
                 }
             }
             for (r, &sum) in sums[..rows].iter().enumerate() {
-                set(o.c.add((i + r) * o.c_row + j), sum);
+                set(i + r, sum);
             }
         }
     }
@@ -324,7 +356,7 @@ macro_rules! tiles {
                 type Output = ();
                 #[inline(always)]
                 fn with_simd<S: pulp::Simd>(self, simd: S) {
-                    let Panel { o, j, cols, p, steps, start, relu } = *self.panel;
+                    let Panel { o, j, cols, p, steps, start, end } = *self.panel;
                     let lanes = S::F32_LANES;
                     let width = W * lanes;
                     let tail = simd.mask_between_m32s(0, (cols - (W - 1) * lanes) as u32);
@@ -352,12 +384,17 @@ macro_rules! tiles {
                         let mut rows: [*const f32; 5] =
                             std::array::from_fn(|q| o.a.wrapping_add((self.i + 3 * q) * s + p * o.a_step));
                         let mut c = o.c.add(self.i * o.c_row + j);
-                        for _ in 0..self.tiles {
+                        for tile in 0..self.tiles {
+                            let i = self.i + tile * $height;
                             $(
                                 let mut $row: Lane<S> = match start {
                                     Start::Zero => (zero, zero),
                                     Start::Add => load(c.add($r * o.c_row)),
                                     Start::Bias(bias) => load(bias.as_ptr().add(j)),
+                                    Start::Picked(of, picks) => {
+                                        let pick = *picks.as_ptr().add(i + $r) as usize;
+                                        load(of.ptr.add(pick * of.stride + j))
+                                    }
                                 };
                             )*
                             let mut a = rows;
@@ -392,9 +429,18 @@ macro_rules! tiles {
                             }
                             $(
                                 let row = c.add($r * o.c_row);
-                                // In this order a NaN in the sum survives on x86, so that a diverged model is noticed.
-                                let clipped = (simd.max_f32s(zero, $row.0), simd.max_f32s(zero, $row.1));
-                                let (first, second) = if relu { clipped } else { $row };
+                                let (first, second) = match end {
+                                    End::Keep => $row,
+                                    // In this order a NaN survives on x86, so that a diverged model is noticed.
+                                    End::Relu => (simd.max_f32s(zero, $row.0), simd.max_f32s(zero, $row.1)),
+                                    End::Cut(x) => {
+                                        let x = load(x.ptr.add((i + $r) * x.stride + j));
+                                        let cut = |x, d| {
+                                            simd.select_f32s(simd.less_than_or_equal_f32s(x, zero), zero, d)
+                                        };
+                                        (cut(x.0, $row.0), cut(x.1, $row.1))
+                                    }
+                                };
                                 let (last, at) = if W == 2 {
                                     row.cast::<S::f32s>().write_unaligned(first);
                                     (second, row.add(lanes))
@@ -476,6 +522,20 @@ mod tests {
                     plain.iter_mut().for_each(|v| *v = v.max(0.0));
                 }
                 compare(&y, &before, n, &plain);
+                // From picked rows, against rows that were copied before.
+                let (of, mut copied) = (random(3, n), before.clone());
+                let picks: Vec<u32> = (0..m).map(|i| (i * i % 3) as u32).collect();
+                for (row, &pick) in copied.chunks_mut(n + pad).zip(&picks) {
+                    row[..n].copy_from_slice(&of[pick as usize * (n + pad)..][..n]);
+                }
+                for (start, y) in [(Start::Picked(view(&of, 3, n), &picks), &mut y), (Start::Add, &mut copied)] {
+                    // SAFETY: as above.
+                    let mut out = unsafe { MatMut::new(y.as_mut_ptr(), m, n, n + pad) };
+                    forward(view(&x, m, k), view(&w_t, k, n), start, relu, &mut out);
+                }
+                for (y, copied) in y.chunks(n + pad).zip(copied.chunks(n + pad)) {
+                    assert_eq!(y[..n], copied[..n]);
+                }
             }
             for add in [false, true] {
                 let mut dx = random(m, k);
@@ -483,9 +543,21 @@ mod tests {
                 // SAFETY: as above.
                 let mut out = unsafe { MatMut::new(dx.as_mut_ptr(), m, k, k + pad) };
                 let mut plain = packed(&dx, m, k);
-                input_grad(view(&dy, m, n), view(&w, n, k), &mut out, add);
+                input_grad(view(&dy, m, n), view(&w, n, k), &mut out, add, None);
                 scalar::gemm((m, k, n), (&dy, (n + pad, 1)), (&w, (k + pad, 1)), &mut plain, add);
                 compare(&dx, &before, k, &plain);
+                // The same with ReLU's derivative, against a pass of its own.
+                let mut cut = before.clone();
+                let mut relu = x.clone();
+                relu.iter_mut().step_by(3).for_each(|x| *x = 0.0);
+                relu[0] = f32::NAN;
+                // SAFETY: as above.
+                let mut out = unsafe { MatMut::new(cut.as_mut_ptr(), m, k, k + pad) };
+                input_grad(view(&dy, m, n), view(&w, n, k), &mut out, add, Some(view(&relu, m, k)));
+                for (i, (cut, dx)) in cut.chunks(k + pad).zip(dx.chunks_mut(k + pad)).enumerate() {
+                    crate::kernels::cut(&mut dx[..k], &relu[i * (k + pad)..][..k]);
+                    assert_eq!(cut, dx);
+                }
             }
             let mut dw = random(n, k);
             let before = dw.clone();

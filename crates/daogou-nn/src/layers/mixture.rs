@@ -66,15 +66,18 @@ fn mix<T: Real, const K: usize>(y: &mut [T], gates: [&[T]; K], experts: &[&[T]],
     }
 }
 
-/// Of one row, `de (+)= Σ_k g_k · dy_k`; returns e · dy_k.
+/// Of one row, `de (+)= Σ_k g_k · dy_k`, with ReLU's derivative if asked; returns e · dy_k.
 #[inline(always)]
 fn unmix<T: Real, const K: usize, const ADD: bool>(
     dy: &[T],
     (gates, e): ([T; K], &[T]),
     de: &mut [T],
+    cut: bool,
 ) -> [T; K] {
     let cols = dy.len() / K;
     let whole = cols / LANES * LANES;
+    // No value is at most NaN.
+    let zero_to = if cut { T::ZERO } else { T::of(f64::NAN) };
     let mut likes = [[T::ZERO; LANES]; K];
     for c in (0..whole).step_by(LANES) {
         let e = vector(e, c);
@@ -86,6 +89,9 @@ fn unmix<T: Real, const K: usize, const ADD: bool>(
                 sum[i] += g * dy[i];
             }
         }
+        for i in 0..LANES {
+            sum[i] = if e[i] <= zero_to { T::ZERO } else { sum[i] };
+        }
         set_vector(de, c, sum);
     }
     for c in whole..cols {
@@ -95,7 +101,7 @@ fn unmix<T: Real, const K: usize, const ADD: bool>(
             likes[k][c - whole] += e[c] * dy;
             sum += gates[k] * dy;
         }
-        de[c] = sum;
+        de[c] = if e[c] <= zero_to { T::ZERO } else { sum };
     }
     likes.map(|lanes| fold(lanes, |a, b| a + b))
 }
@@ -131,30 +137,31 @@ impl Mixture {
         modes: &[GradMode],
         first: usize,
     ) {
-        let own = first..first + K;
         let gates: [Mat<'_, T>; K] = std::array::from_fn(|k| pass.value(self.gates[first + k]));
         let mut dgates: [_; K] = std::array::from_fn(|k| pass.grad_mut(self.gates[first + k]));
         let (of_gates, of_experts) = modes.split_at(self.gates.len());
         let dout = pass.grad(self.out);
         let cols = dout.cols / self.gates.len();
+        let last = first + K == self.gates.len();
         for start in (0..dout.rows).step_by(BLOCK) {
             let rows = start..dout.rows.min(start + BLOCK);
             for (j, (expert, &mode)) in self.experts.iter().zip(of_experts).enumerate() {
                 let (e, mut de) = (pass.value(*expert), pass.grad_mut(*expert));
+                let cut = last && pass.cuts(*expert);
                 vectorised(
                     #[inline(always)]
                     || {
                         for i in rows.clone() {
-                            let dy = &dout.row(i)[own.start * cols..own.end * cols];
+                            let dy = &dout.row(i)[first * cols..(first + K) * cols];
                             let (e, g) = (e.row(i), gates.map(|gate| gate.row(i)[j]));
                             let likes = match mode {
                                 GradMode::Skip => {
                                     std::array::from_fn(|k| dot(e, &dy[k * cols..][..cols]))
                                 }
                                 GradMode::Assign if first == 0 => {
-                                    unmix::<T, K, false>(dy, (g, e), de.row(i))
+                                    unmix::<T, K, false>(dy, (g, e), de.row(i), cut)
                                 }
-                                _ => unmix::<T, K, true>(dy, (g, e), de.row(i)),
+                                _ => unmix::<T, K, true>(dy, (g, e), de.row(i), cut),
                             };
                             for k in 0..K {
                                 let to = &mut dgates[k].row(i)[j..=j];
@@ -175,6 +182,9 @@ impl<T: Real> Op<T> for Mixture {
     }
     fn output(&self) -> NodeId {
         self.out
+    }
+    fn can_cut(&self, input: NodeId) -> bool {
+        self.experts.contains(&input) && !self.gates.contains(&input)
     }
     fn forward(&self, pass: &mut Pass<'_, T>) {
         for first in (0..self.gates.len()).step_by(2) {

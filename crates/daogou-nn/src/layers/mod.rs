@@ -78,6 +78,11 @@ pub(crate) trait Op<T: Real>: Send + Sync {
     fn given(&self) -> Option<Given> {
         None
     }
+    /// Whether it can apply ReLU's derivative to the gradient it hands to an input ([`Pass::cuts`]).
+    fn can_cut(&self, input: NodeId) -> bool {
+        let _ = input;
+        false
+    }
     /// Computes the output.
     fn forward(&self, pass: &mut Pass<'_, T>);
     /// Reads the output's gradient, adds to parameter gradients, writes the inputs' gradients as `modes` say. May run
@@ -119,6 +124,8 @@ pub(crate) struct Pass<'a, T> {
     /// By node: whether its first row stands for all; empty: of none.
     alike: &'a [bool],
     op: usize,
+    /// The way back that is taken.
+    plan: &'a Backward,
 }
 
 impl<'a, T: Real> Pass<'a, T> {
@@ -146,6 +153,7 @@ impl<'a, T: Real> Pass<'a, T> {
             randomness,
             alike: &[],
             op: 0,
+            plan: &model.backward,
         }
     }
 
@@ -169,12 +177,12 @@ impl<'a, T: Real> Pass<'a, T> {
         (0..self.model.ops.len()).for_each(|index| self.run(index));
     }
 
-    pub(crate) fn backward(&mut self, plan: &Backward) {
+    pub(crate) fn backward(&mut self, plan: &'a Backward) {
         (0..self.model.ops.len()).rev().for_each(|index| self.back(plan, index));
     }
 
     /// Takes the gradient of one op's output back to its inputs, where `plan` says so.
-    pub(crate) fn back(&mut self, plan: &Backward, index: usize) {
+    pub(crate) fn back(&mut self, plan: &'a Backward, index: usize) {
         let Some(modes) = &plan.ops[index] else { return };
         for node in &plan.unreached[index] {
             let mut grad = self.grad_mut(*node);
@@ -182,12 +190,22 @@ impl<'a, T: Real> Pass<'a, T> {
                 grad.row(row).fill(T::ZERO);
             }
         }
-        self.op = index;
+        (self.op, self.plan) = (index, plan);
         self.model.ops[index].backward(self, modes);
     }
 
+    /// Whether the running op's way back applies ReLU's derivative to the gradient of an input, once nothing more is added.
+    pub(crate) fn cuts(&self, input: NodeId) -> bool {
+        self.plan.cuts[self.op].contains(&input)
+    }
+
+    /// Whether the gradient of the running op's output arrives with ReLU's derivative applied.
+    pub(crate) fn arrives_cut(&self) -> bool {
+        self.plan.arrives_cut[self.op]
+    }
+
     /// The same, with gradients of the op's own parameters thrown away.
-    pub(crate) fn back_through(&mut self, plan: &Backward, index: usize) {
+    pub(crate) fn back_through(&mut self, plan: &'a Backward, index: usize) {
         std::mem::swap(&mut self.param_grads, &mut self.spare);
         self.learns = false;
         self.back(plan, index);
