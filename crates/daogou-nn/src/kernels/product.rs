@@ -361,6 +361,7 @@ macro_rules! tiles {
                     let width = W * lanes;
                     let tail = simd.mask_between_m32s(0, (cols - (W - 1) * lanes) as u32);
                     let zero = simd.splat_f32s(0.0);
+                    // Offsets wrap because builds with checks would check each, which takes minutes to compile.
                     // SAFETY: the promise of `by_rows`. The last vector of a row of `c` goes through `tail`. A row of
                     // `b` is read whole while that stays before its last value, and through `tail` after that.
                     unsafe {
@@ -370,7 +371,7 @@ macro_rules! tiles {
                         };
                         let load = |at: *const f32| -> Lane<S> {
                             if W == 2 {
-                                (at.cast::<S::f32s>().read_unaligned(), last(at.add(lanes)))
+                                (at.cast::<S::f32s>().read_unaligned(), last(at.wrapping_add(lanes)))
                             } else {
                                 (last(at), zero)
                             }
@@ -383,28 +384,28 @@ macro_rules! tiles {
                         let s = o.a_row;
                         let mut rows: [*const f32; 5] =
                             std::array::from_fn(|q| o.a.wrapping_add((self.i + 3 * q) * s + p * o.a_step));
-                        let mut c = o.c.add(self.i * o.c_row + j);
+                        let mut c = o.c.wrapping_add(self.i * o.c_row + j);
                         for tile in 0..self.tiles {
-                            let i = self.i + tile * $height;
+                            let i = self.i.wrapping_add(tile.wrapping_mul($height));
                             $(
                                 let mut $row: Lane<S> = match start {
                                     Start::Zero => (zero, zero),
-                                    Start::Add => load(c.add($r * o.c_row)),
-                                    Start::Bias(bias) => load(bias.as_ptr().add(j)),
+                                    Start::Add => load(c.wrapping_add(o.c_row.wrapping_mul($r))),
+                                    Start::Bias(bias) => load(bias.as_ptr().wrapping_add(j)),
                                     Start::Picked(of, picks) => {
-                                        let pick = *picks.as_ptr().add(i + $r) as usize;
-                                        load(of.ptr.add(pick * of.stride + j))
+                                        let pick = *picks.as_ptr().wrapping_add(i.wrapping_add($r)) as usize;
+                                        load(of.ptr.wrapping_add(pick.wrapping_mul(of.stride).wrapping_add(j)))
                                     }
                                 };
                             )*
                             let mut a = rows;
-                            let mut b = o.b.add(p * o.b_step + j);
+                            let mut b = o.b.wrapping_add(p * o.b_step + j);
                             for _ in 0..whole {
                                 let b0 = b.cast::<S::f32s>().read_unaligned();
                                 let b1 =
-                                    if W == 2 { b.add(lanes).cast::<S::f32s>().read_unaligned() } else { zero };
+                                    if W == 2 { b.wrapping_add(lanes).cast::<S::f32s>().read_unaligned() } else { zero };
                                 $(
-                                    let x = simd.splat_f32s(*a[$r / 3].add(s * ($r % 3)));
+                                    let x = simd.splat_f32s(*a[$r / 3].wrapping_add(s.wrapping_mul($r % 3)));
                                     $row.0 = simd.mul_add_e_f32s(x, b0, $row.0);
                                     if W == 2 {
                                         $row.1 = simd.mul_add_e_f32s(x, b1, $row.1);
@@ -417,7 +418,7 @@ macro_rules! tiles {
                                 for _ in whole..steps {
                                     let (b0, b1) = load(b);
                                     $(
-                                        let x = simd.splat_f32s(*a[$r / 3].add(s * ($r % 3)));
+                                        let x = simd.splat_f32s(*a[$r / 3].wrapping_add(s.wrapping_mul($r % 3)));
                                         $row.0 = simd.mul_add_e_f32s(x, b0, $row.0);
                                         if W == 2 {
                                             $row.1 = simd.mul_add_e_f32s(x, b1, $row.1);
@@ -428,13 +429,13 @@ macro_rules! tiles {
                                 }
                             }
                             $(
-                                let row = c.add($r * o.c_row);
+                                let row = c.wrapping_add(o.c_row.wrapping_mul($r));
                                 let (first, second) = match end {
                                     End::Keep => $row,
                                     // In this order a NaN survives on x86, so that a diverged model is noticed.
                                     End::Relu => (simd.max_f32s(zero, $row.0), simd.max_f32s(zero, $row.1)),
                                     End::Cut(x) => {
-                                        let x = load(x.ptr.add((i + $r) * x.stride + j));
+                                        let x = load(x.ptr.wrapping_add(i.wrapping_add($r).wrapping_mul(x.stride).wrapping_add(j)));
                                         let cut = |x, d| {
                                             simd.select_f32s(simd.less_than_or_equal_f32s(x, zero), zero, d)
                                         };
@@ -443,7 +444,7 @@ macro_rules! tiles {
                                 };
                                 let (last, at) = if W == 2 {
                                     row.cast::<S::f32s>().write_unaligned(first);
-                                    (second, row.add(lanes))
+                                    (second, row.wrapping_add(lanes))
                                 } else {
                                     (first, row)
                                 };
