@@ -4,7 +4,8 @@
     pip install numpy scipy pandas pyarrow torch
     python bench/what_the_log_holds.py shop                       # fits 90 % of the log in time, predicts the rest
     python bench/what_the_log_holds.py shop --fit 0.95 --test 0.95
-    python bench/what_the_log_holds.py shop --answers answers.parquet && python bench/what_is_missed.py tell shop answers.parquet
+    python bench/what_the_log_holds.py shop --answers answers.parquet
+    python bench/what_is_missed.py tell shop answers.parquet
 
 Every constant, form and prior is the simulator's own (crates/daogou/src/simulate); unknown are only the hidden numbers: of a
 person 12 for taste, 30 for brands, 4 for specifications, income, price sensitivity, novelty; of an item quality and

@@ -288,15 +288,19 @@ impl<'a, 'w> Prices<'a, 'w> {
             prices = self.round(&order, prices, rate)?;
         }
         let (short, _, mut prices, mut shares) = best.expect("there is a round");
-        // Steps leave a small price where a floor holds without one.
-        let floors = self.exposure.floors.iter().zip(&shares);
-        let over = floors.map(|(floor, share)| *share > 1.1 * floor.share);
-        let fewer: Vec<f64> =
-            prices.iter().zip(over).map(|(&price, over)| if over { 0.0 } else { price }).collect();
-        if fewer != prices {
-            let under = self.shares(&fewer)?;
+        // Steps leave a small price where a floor holds without one. The smallest first and each by itself: a larger one may be
+        // what its floor needs.
+        let over =
+            |i: &usize| prices[*i] > 0.0 && shares[*i] > 1.1 * self.exposure.floors[*i].share;
+        let mut over: Vec<usize> = (0..prices.len()).filter(over).collect();
+        over.sort_by(|&a, &b| prices[a].total_cmp(&prices[b]));
+        for floor in over {
+            let paid = std::mem::take(&mut prices[floor]);
+            let under = self.shares(&prices)?;
             if self.shortfall(&under) <= short {
-                (prices, shares) = (fewer, under);
+                shares = under;
+            } else {
+                prices[floor] = paid;
             }
         }
         for ((floor, price), share) in self.exposure.floors.iter_mut().zip(prices).zip(shares) {

@@ -408,3 +408,56 @@ impl Catalogue {
         put(&mut self.title, row, &other.title, from);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::data::Dataset;
+    use crate::schema::Config;
+    use crate::{simulate, train};
+
+    /// The shop reads a price within its category: what a change says, in whichever part, is what the network reads.
+    #[test]
+    fn a_new_price_is_measured_among_its_like() {
+        let directory = tempfile::tempdir().unwrap();
+        let options =
+            simulate::Options { users: 30, items: 60, requests: 400, ..Default::default() };
+        simulate::run(&options, directory.path(), &mut |_| {}).unwrap();
+        let mut config = Config::read(&directory.path().join("daogou.toml")).unwrap();
+        config.train.epochs = 1;
+        let data = Dataset::load(&config, directory.path()).unwrap();
+        let trained = train::train(&config, &data, &train::Options::default(), &mut ()).unwrap();
+        let run = TrainedRun::new(&config, trained, &data);
+        let mut stock = Stock::of(&run);
+        let fields = &run.stored.space.fields;
+        let level = fields.iter().find(|field| field.name == "price_level").unwrap().column;
+        let read = |stock: &Stock, row: u32| match &stock.items.columns[level] {
+            Column::Numbers(values) => values[row as usize],
+            other => panic!("{other:?}"),
+        };
+        let attributes = |value: Value| value.as_object().unwrap().clone().into_iter().collect();
+        let (row, id) = (7, "i00006");
+        assert_eq!(stock.row(id), Some(row));
+        let category =
+            stock.catalogue.categories[usize::from(stock.catalogue.category[row as usize])].clone();
+        let (price, before) = (stock.catalogue.price[row as usize], read(&stock, row));
+        // A price alone is one of the category that the item has.
+        stock.put(&run, id, attributes(json!({"price": 2.0 * f64::from(price)}))).unwrap();
+        let dearer = read(&stock, row);
+        assert!(dearer > before, "{dearer} after {before}");
+        let whole = json!({"price": price, "category": category});
+        stock.put(&run, id, attributes(whole)).unwrap();
+        assert!((read(&stock, row) - before).abs() < 1e-5);
+        let row = stock.put(&run, "new", attributes(json!({"price": price}))).unwrap();
+        assert_ne!(read(&stock, row), before, "a new item of no category is among all");
+        let row = stock
+            .put(&run, "like", attributes(json!({"price": price, "category": category})))
+            .unwrap();
+        assert!((read(&stock, row) - before).abs() < 1e-5);
+        // Another category alone would leave its price without a measure.
+        let error = stock.put(&run, id, attributes(json!({"category": "tablet"}))).unwrap_err();
+        assert!(error.to_string().contains("`price` beside it"), "{error}");
+    }
+}

@@ -617,7 +617,7 @@ fn labels_that_say_nothing_are_refused() {
             &|i, row| row[7] = format!("c{i}"),
             &["task.why.label", "at most 1000 classes", "`reason`"],
         ),
-        (&|i, row| row[6] = format!("{i}e300"), &["task `spend`", "3.4", "1e300"]),
+        (&|i, row| row[6] = format!("{i}e300"), &["log.csv", "`spend`", "3.4", "1e300"]),
     ];
     for (change, parts) in cases {
         let message = with(change).unwrap_err().to_string();

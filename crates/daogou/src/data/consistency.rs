@@ -3,10 +3,11 @@
 
 use super::dataset::{Column, SideTable};
 use super::labels::MOST_CLASSES;
+use super::load::find_feature;
 use super::space::{Encoding, Field, FieldKind, LabelEncoding};
 use super::store::Stored;
 use crate::models::MAX_POSITIONS;
-use crate::schema::{Side, Task, TaskKind};
+use crate::schema::{Config, Side, TaskKind};
 
 /// What is wrong, and in which part.
 pub(super) enum Unfit {
@@ -28,9 +29,9 @@ pub(super) fn are_starts(offsets: &[u32], count: usize, end: usize) -> bool {
         && offsets[count] as usize == end
 }
 
-/// That all parts fit each other and the tasks of the configuration. Costs a look at every value.
-pub(super) fn check(stored: &Stored, tasks: &[Task]) -> Fits {
-    space(stored, tasks)?;
+/// That all parts fit each other and the configuration. Costs a look at every value.
+pub(super) fn check(stored: &Stored, config: &Config) -> Fits {
+    space(stored, config)?;
     side(stored, Side::User, &stored.users).map_err(Unfit::Users)?;
     side(stored, Side::Item, &stored.items).map_err(Unfit::Items)?;
     catalogue(stored).map_err(Unfit::Catalogue)?;
@@ -62,11 +63,17 @@ fn below(values: &[u32], bound: usize) -> bool {
 }
 
 /// Fields, their tables and encodings, and what the network was built for.
-fn space(stored: &Stored, tasks: &[Task]) -> Fits {
-    let (space, shape) = (&*stored.space, &stored.shape);
+fn space(stored: &Stored, config: &Config) -> Fits {
+    let (space, shape, tasks) = (&*stored.space, &stored.shape, &config.tasks);
     let wrong = |what: String| Err(Unfit::Space(what));
     if space.encodings.len() != space.fields.len() {
         return wrong(format!("expected {} encodings", space.fields.len()));
+    }
+    for (field, encoding) in space.fields.iter().zip(&space.encodings) {
+        let read = *encoding != Encoding::Timeline && !encoding.is_past();
+        if read && find_feature(config, field).is_none() {
+            return wrong(format!("`{}` comes from no feature of the configuration", field.name));
+        }
     }
     if space.tables.iter().any(|table| table.rows == 0 || table.dim == 0) {
         return wrong("expected tables with rows and columns".into());

@@ -111,16 +111,6 @@ pub(super) fn encode(
         let target = match (raw, learned.get(&task.name)) {
             (Some(Raw::Numbers(labels)), Some(&LabelEncoding::Number(scale))) => {
                 let value: Vec<f32> = labels.iter().map(|&y| y as f32).collect();
-                if let Some(i) = value.iter().position(|y| y.is_infinite()) {
-                    return Err(Error::data(format!(
-                        "task `{}`: expected labels from {:e} to {:e}, got {:e} in column `{}`",
-                        task.name,
-                        f32::MIN,
-                        f32::MAX,
-                        labels[i],
-                        task.label()
-                    )));
-                }
                 let asked = (0..value.len()).filter(asks);
                 let (mut n, mut empty) = (0u64, 0u64);
                 asked.for_each(|i| {

@@ -86,14 +86,19 @@ pub(super) fn want(feature: &Feature) -> Option<Want> {
 }
 
 /// The feature that a field comes from; a time gives two fields.
-pub(crate) fn feature_of<'a>(config: &'a Config, field: &Field) -> &'a Feature {
+pub(super) fn find_feature<'a>(config: &'a Config, field: &Field) -> Option<&'a Feature> {
     let is = |feature: &&Feature| {
         let part = field.name.strip_prefix(feature.name.as_str());
         feature.name == field.name
             || (feature.kind == FeatureType::Time
                 && part.is_some_and(|part| part == "_hour" || part == "_weekday"))
     };
-    config.features.iter().find(is).expect("every field comes from a feature")
+    config.features.iter().find(is)
+}
+
+/// The same of a field that comes from one: all do that are read from a column.
+pub(crate) fn feature_of<'a>(config: &'a Config, field: &Field) -> &'a Feature {
+    find_feature(config, field).expect("every field comes from a feature")
 }
 
 /// One side (users or items) before encoding: raw values per row of its table, row 0 being empty.

@@ -114,7 +114,7 @@ impl Stored {
             past,
             last_time,
         };
-        check(&stored, &run.config().tasks).or_else(|unfit| {
+        check(&stored, run.config()).or_else(|unfit| {
             let (name, what) = match unfit {
                 Unfit::Space(what) => (SPACE, what),
                 Unfit::Users(what) => (USERS, what),
