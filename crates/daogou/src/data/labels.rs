@@ -90,16 +90,12 @@ pub(super) fn learn(
 }
 
 /// The labels of every task that has a column of its own in `raws`, and sentences about impressions that do not count.
-///
-/// # Errors
-///
-/// A number that no `f32` holds.
 pub(super) fn encode(
     config: &Config,
     learned: &BTreeMap<String, LabelEncoding>,
     raws: &[Option<Raw>],
     impressions: &Impressions,
-) -> Result<(Vec<Option<Target>>, Vec<String>)> {
+) -> (Vec<Option<Target>>, Vec<String>) {
     let mut notes = Vec::new();
     let mut targets = Vec::with_capacity(raws.len());
     for (index, (task, raw)) in config.tasks.iter().zip(raws).enumerate() {
@@ -148,7 +144,7 @@ pub(super) fn encode(
         };
         targets.push(Some(target));
     }
-    Ok((targets, notes))
+    (targets, notes)
 }
 
 /// How many impressions have no class that counts; `None` where all have one.

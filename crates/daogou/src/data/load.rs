@@ -468,7 +468,7 @@ impl Loader<'_> {
                 return Err(Error::data("the log has no labels"));
             }
         }
-        let (own, notes) = labels::encode(config, &space.labels, &own_labels, &impressions)?;
+        let (own, notes) = labels::encode(config, &space.labels, &own_labels, &impressions);
         report.notes.extend(notes);
         let labelled = !impressions.labels.is_empty() || own.iter().any(Option::is_some);
         let mut targets: Vec<Option<Target>> = vec![None; config.tasks.len()];
