@@ -195,6 +195,8 @@ pub(crate) struct Backward {
     pub(crate) cuts: Vec<Vec<NodeId>>,
     /// Per op: whether all of its output's gradient arrives so.
     pub(crate) arrives_cut: Vec<bool>,
+    /// Per op: columns of its first input from the first to the last behind which something learns.
+    pub(crate) wanted: Vec<usize>,
     /// By node: whether its gradient is written.
     written: Vec<bool>,
 }
@@ -1179,7 +1181,27 @@ impl<T: Real> Graph<T> {
             ops[index] = Some(inputs.iter().map(|i| mode(&mut written, *i)).collect());
         }
         let (cuts, arrives_cut) = (vec![Vec::new(); ops.len()], vec![false; ops.len()]);
-        Backward { losses, ops, unreached, cuts, arrives_cut, written }
+        let wanted = self.ops.iter().map(|op| match op.inputs().first() {
+            Some(input) => self.learning_columns(learns, *input),
+            None => 0,
+        });
+        let wanted = wanted.collect();
+        Backward { losses, ops, unreached, cuts, arrives_cut, wanted, written }
+    }
+
+    /// Columns of a node up to the last that belongs to a part behind which something learns.
+    fn learning_columns(&self, learns: &[bool], node: NodeId) -> usize {
+        let Source::Concat(parts) = &self.nodes[node.0].source else {
+            return self.cols(node);
+        };
+        let (mut start, mut wanted) = (0, 0);
+        for part in parts {
+            start += self.cols(*part);
+            if self.learns_through(learns, *part) {
+                wanted = start;
+            }
+        }
+        wanted
     }
 
     /// Lets the last to write the gradient of what comes out of ReLU apply ReLU's derivative, where it can. Not for plans

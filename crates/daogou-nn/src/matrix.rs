@@ -56,6 +56,12 @@ impl<'a, T> Mat<'a, T> {
         Self { ptr: values.as_ptr(), rows, cols, stride, life: PhantomData }
     }
 
+    /// Its first columns.
+    pub(crate) fn columns(self, cols: usize) -> Self {
+        assert!(cols <= self.cols, "{cols} columns of {}", self.cols);
+        Self { cols, ..self }
+    }
+
     /// Some of its rows.
     pub(crate) fn rows(&self, rows: std::ops::Range<usize>) -> Self {
         assert!(rows.start <= rows.end && rows.end <= self.rows, "rows {rows:?} of {}", self.rows);
@@ -94,6 +100,12 @@ impl<'a, T> MatMut<'a, T> {
         assert!(i < self.rows, "row {i} of {}", self.rows);
         // SAFETY: `i < rows`, so the row is inside the allocation promised to `new`, and `&mut self` is exclusive.
         unsafe { std::slice::from_raw_parts_mut(self.ptr.add(i * self.stride), self.cols) }
+    }
+
+    /// Its first columns.
+    pub(crate) fn columns(self, cols: usize) -> Self {
+        assert!(cols <= self.cols, "{cols} columns of {}", self.cols);
+        Self { cols, ..self }
     }
 
     #[inline(always)]

@@ -1,6 +1,7 @@
 //! The number type of a graph: `f32` trains, `f64` checks gradients.
 
 use crate::kernels::product::{self, Operands};
+use crate::kernels::softmax;
 use std::fmt::Debug;
 use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub, SubAssign};
 
@@ -53,6 +54,9 @@ pub trait Real:
     /// A matrix product; see [`crate::kernels::product`].
     #[doc(hidden)]
     fn product(operands: &Operands<'_, Self>);
+    /// A softmax; see [`crate::kernels::softmax`].
+    #[doc(hidden)]
+    fn softmax(z: &[Self], out: &mut [Self]) -> (Self, Self);
 
     /// 1 / (1 + e^-z), from e^-|z| so that it never overflows.
     #[inline(always)]
@@ -73,6 +77,9 @@ pub trait Real:
 impl Real for f64 {
     fn product(operands: &Operands<'_, Self>) {
         product::plain(operands);
+    }
+    fn softmax(z: &[Self], out: &mut [Self]) -> (Self, Self) {
+        softmax::plain(z, out)
     }
     const ZERO: Self = 0.0;
     const ONE: Self = 1.0;
@@ -121,6 +128,10 @@ impl Real for f64 {
 impl Real for f32 {
     fn product(operands: &Operands<'_, Self>) {
         product::tiled(operands);
+    }
+    #[inline(always)]
+    fn softmax(z: &[Self], out: &mut [Self]) -> (Self, Self) {
+        softmax::vectors(z, out)
     }
     const ZERO: Self = 0.0;
     const ONE: Self = 1.0;

@@ -13,6 +13,14 @@ use crate::real::Real;
 /// Rows that go to one owner together: their slots fill a cache line, so owners do not share lines.
 const OWNED_TOGETHER: u32 = 16;
 
+/// Who owns a row, of `owners`.
+#[inline(always)]
+fn owner_of(row: u32, owners: u32) -> u32 {
+    // A multiplication spreads rows evenly where a remainder would take a division.
+    let spread = (row / OWNED_TOGETHER).wrapping_mul(0x9e37_79b1);
+    ((u64::from(spread) * u64::from(owners)) >> 32) as u32
+}
+
 const NONE: u32 = u32::MAX;
 
 /// Rows between asking for one and using it.
@@ -20,6 +28,8 @@ const AHEAD: usize = 8;
 
 /// Summed gradients of the rows one thread owns, of one table at a time. Grows to the largest batch seen.
 pub(crate) struct RowUpdate<T> {
+    /// Places among the ids of a lookup whose rows it owns.
+    own: Vec<u32>,
     /// Table row of each slot.
     rows: Vec<u32>,
     /// `[slots, dim]`.
@@ -72,7 +82,20 @@ impl<T: Real> SharedTable<T> {
 
 impl<T: Real> RowUpdate<T> {
     pub(crate) fn new() -> Self {
-        Self { rows: Vec::new(), sums: Vec::new() }
+        Self { own: Vec::new(), rows: Vec::new(), sums: Vec::new() }
+    }
+
+    /// Finds the places whose rows belong to `owner`: all of them first, so that no branch has to be guessed.
+    #[inline(always)]
+    fn own_of(&mut self, ids: &[u32], owner: u32, owners: u32) {
+        self.own.clear();
+        self.own.resize(ids.len(), 0);
+        let mut n = 0;
+        for (i, &row) in ids.iter().enumerate() {
+            self.own[n] = i as u32;
+            n += usize::from(owner_of(row, owners) == owner);
+        }
+        self.own.truncate(n);
     }
 
     /// Numbers it has room for.
@@ -107,29 +130,31 @@ impl<T: Real> RowUpdate<T> {
                         if micro.row_grads[site].is_empty() {
                             // Read through a product, or by no loss at all.
                             if projected.is_some() && model.is_projected(site) {
-                                for &row in &micro.ids[site] {
-                                    if owners == 1 || row / OWNED_TOGETHER % owners == owner {
-                                        // SAFETY: ids were checked, and the row belongs to this owner.
-                                        let slot = unsafe { &mut *table.slots.add(row as usize) };
-                                        if *slot == NONE {
-                                            *slot = self.rows.len() as u32;
-                                            self.rows.push(row);
-                                            self.sums.resize(self.sums.len() + dim, T::ZERO);
-                                        }
+                                let ids = &micro.ids[site];
+                                self.own_of(ids, owner, owners);
+                                for &i in &self.own {
+                                    let row = ids[i as usize];
+                                    // SAFETY: ids were checked, and the row belongs to this owner.
+                                    let slot = unsafe { &mut *table.slots.add(row as usize) };
+                                    if *slot == NONE {
+                                        *slot = self.rows.len() as u32;
+                                        self.rows.push(row);
+                                        self.sums.resize(self.sums.len() + dim, T::ZERO);
                                     }
                                 }
                             }
                             continue;
                         }
-                        let grads = micro.row_grads[site].chunks_exact(dim);
-                        let ids = &micro.ids[site];
-                        for (i, (&row, grad)) in ids.iter().zip(grads).enumerate() {
-                            if let Some(&ahead) = ids.get(i + 2 * AHEAD) {
-                                kernels::prefetch_any(table.slots.wrapping_add(ahead as usize));
+                        let (grads, ids) = (&micro.row_grads[site], &micro.ids[site]);
+                        self.own_of(ids, owner, owners);
+                        for at in 0..self.own.len() {
+                            if let Some(&ahead) = self.own.get(at + 2 * AHEAD) {
+                                let (ahead, row) = (ahead as usize * dim, ids[ahead as usize]);
+                                kernels::prefetch(grads, ahead, dim);
+                                kernels::prefetch_any(table.slots.wrapping_add(row as usize));
                             }
-                            if owners > 1 && row / OWNED_TOGETHER % owners != owner {
-                                continue;
-                            }
+                            let i = self.own[at] as usize;
+                            let (row, grad) = (ids[i], &grads[i * dim..(i + 1) * dim]);
                             assert!((row as usize) < table.rows, "row {row} of {}", table.rows);
                             // SAFETY: the row is in range and belongs to this owner.
                             let slot = unsafe { &mut *table.slots.add(row as usize) };
@@ -178,5 +203,27 @@ impl<T: Real> RowUpdate<T> {
                 finite
             },
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{OWNED_TOGETHER, owner_of};
+
+    /// Neighbours have one owner, and owners have about as many rows each, whatever the ids are.
+    #[test]
+    fn owners_share_rows_evenly() {
+        for owners in [1, 2, 3, 8] {
+            for distance in [1, 16, 100, 4096] {
+                let mut rows = vec![0; owners as usize];
+                for row in (0..10_000).map(|i| i * distance) {
+                    let owner = owner_of(row, owners);
+                    assert_eq!(owner, owner_of(row / OWNED_TOGETHER * OWNED_TOGETHER, owners));
+                    rows[owner as usize] += 1;
+                }
+                let even = 10_000 / owners;
+                assert!(rows.iter().all(|&n| n > even / 2 && n < 2 * even), "{rows:?}");
+            }
+        }
     }
 }

@@ -5,9 +5,12 @@ pub mod peak;
 pub(crate) mod product;
 #[cfg(test)]
 pub(crate) mod scalar;
+pub(crate) mod softmax;
 
-use crate::matrix::{Mat, MatMut};
+use crate::matrix::Mat;
 use crate::real::Real;
+
+pub(crate) use softmax::{softmax, softmax_rows};
 
 /// Runs `work` compiled for the best instruction set of this chip.
 #[inline(always)]
@@ -61,6 +64,15 @@ pub(crate) fn axpy<T: Real>(y: &mut [T], a: T, x: &[T]) {
     for (y, &x) in y.iter_mut().zip(x) {
         *y += a * x;
     }
+}
+
+/// y = x, for rows so short that a call would cost more than the copy.
+#[inline(always)]
+pub(crate) fn copy<T: Real>(y: &mut [T], x: &[T]) {
+    let (to, to_rest) = y.as_chunks_mut::<LANES>();
+    let (from, from_rest) = x.as_chunks::<LANES>();
+    to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+    to_rest.iter_mut().zip(from_rest).for_each(|(to, from)| *to = *from);
 }
 
 /// y = a + b.
@@ -176,80 +188,6 @@ pub(crate) fn dot<T: Real>(x: &[T], y: &[T]) -> T {
     fold(in_lanes(x, y, [T::ZERO; LANES], |sum, x, y| sum + x * y), |a, b| a + b)
 }
 
-/// The largest value.
-#[inline(always)]
-pub(crate) fn max<T: Real>(x: &[T]) -> T {
-    fold(in_lanes(x, x, [x[0]; LANES], |top, x, _| top.max(x)), T::max)
-}
-
-/// `out = softmax(z)`, returning the maximum of `z` and Σ e^(z − maximum). Whatever `out` has room for beyond `z` becomes
-/// 0: with room for whole vectors ([`whole`]) nothing goes value by value.
-#[inline(always)]
-pub(crate) fn softmax<T: Real>(z: &[T], out: &mut [T]) -> (T, T) {
-    let (values, room) = out.split_at_mut(z.len());
-    values.copy_from_slice(z);
-    room.fill(z[0]);
-    let top = max(out);
-    let (vectors, rest) = out.as_chunks_mut::<LANES>();
-    for vector in vectors {
-        for value in vector {
-            *value = (*value - top).exp();
-        }
-    }
-    for value in rest {
-        *value = (*value - top).exp();
-    }
-    out[z.len()..].fill(T::ZERO);
-    let total = sum(out);
-    let scale = T::ONE / total;
-    for o in out {
-        *o *= scale;
-    }
-    (top, total)
-}
-
-/// Columns of a row that would not fill a vector.
-const FEW: usize = 8;
-
-/// The softmax of each row of `x`. Rows of few columns are taken [`LANES`] at a time, each in a lane of its own.
-#[inline(always)]
-pub(crate) fn softmax_rows<T: Real>(x: Mat<'_, T>, y: &mut MatMut<'_, T>) {
-    if x.cols > FEW {
-        return (0..x.rows).for_each(|i| {
-            softmax(x.row(i), y.row(i));
-        });
-    }
-    for start in (0..x.rows).step_by(LANES) {
-        let n = LANES.min(x.rows - start);
-        let mut columns = [[T::ZERO; LANES]; FEW];
-        for lane in 0..n {
-            for (column, &x) in columns.iter_mut().zip(x.row(start + lane)) {
-                column[lane] = x;
-            }
-        }
-        let columns = &mut columns[..x.cols];
-        let (mut top, mut total) = (columns[0], [T::ZERO; LANES]);
-        for column in &columns[1..] {
-            (0..LANES).for_each(|lane| top[lane] = top[lane].max(column[lane]));
-        }
-        for column in columns.iter_mut() {
-            for lane in 0..LANES {
-                column[lane] = (column[lane] - top[lane]).exp();
-                total[lane] += column[lane];
-            }
-        }
-        let scale = total.map(|total| T::ONE / total);
-        for column in columns.iter_mut() {
-            (0..LANES).for_each(|lane| column[lane] *= scale[lane]);
-        }
-        for lane in 0..n {
-            for (column, y) in columns.iter().zip(y.row(start + lane)) {
-                *y = column[lane];
-            }
-        }
-    }
-}
-
 /// The probability `1 / (1 + e^-z)` of each logit, into `out`.
 pub fn sigmoids(logits: &[f32], out: &mut Vec<f32>) {
     out.clear();
@@ -296,24 +234,6 @@ mod tests {
             let size: f64 = x.iter().map(|v| f64::from(v.abs()) * 20.0).sum();
             prop_assert!(near(vectorised(|| sum(&x)), scalar::sum(&x), size));
             prop_assert!(near(vectorised(|| dot(&x, &y)), scalar::dot(&x, &y), size));
-            prop_assert_eq!(max(&x), x.iter().copied().fold(f32::NEG_INFINITY, f32::max));
-            let (mut fast, mut plain) = (vec![0.0; x.len()], vec![0.0; x.len()]);
-            let (top, total) = vectorised(|| softmax(&x, &mut fast));
-            prop_assert!(near(top + Real::ln(total), scalar::softmax(&x, &mut plain), 20.0));
-            for (f, p) in fast.iter().zip(&plain) {
-                prop_assert!(near(*f, *p, 0.0));
-            }
-            for cols in 1..=x.len().min(FEW + 3) {
-                let (rows, pad) = (x.len() / cols, 2);
-                let mut out = vec![7.0; rows * (cols + pad)];
-                let mut to = MatMut::strided(&mut out, (rows, cols, cols + pad));
-                vectorised(|| softmax_rows(Mat::packed(&x[..rows * cols], cols), &mut to));
-                for (x, out) in x.chunks_exact(cols).zip(out.chunks_exact(cols + pad)) {
-                    scalar::softmax(x, &mut plain[..cols]);
-                    prop_assert!(out[..cols].iter().zip(&plain).all(|(f, p)| near(*f, *p, 0.0)));
-                    prop_assert_eq!(&out[cols..], &[7.0; 2]);
-                }
-            }
             let (mut u, mut v) = (y.clone(), y.clone());
             vectorised(|| axpy(&mut u, a, &x));
             vectorised(|| add(&mut v, &x));

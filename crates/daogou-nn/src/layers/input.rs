@@ -2,6 +2,7 @@
 
 use super::{Given, Op, Pass};
 use crate::graph::{GradMode, InputId, NodeId, TableId};
+use crate::kernels::{self, vectorised};
 use crate::real::Real;
 
 /// Copies one table row per row of its domain.
@@ -28,20 +29,30 @@ impl<T: Real> Op<T> for Lookup {
         let table = pass.table(self.table);
         let ids = &pass.micro.ids[self.site];
         let mut out = pass.value_mut(self.out);
-        for (i, &id) in ids.iter().enumerate() {
-            if let Some(&ahead) = ids.get(i + 8) {
-                table.prefetch(ahead);
-            }
-            out.row(i).copy_from_slice(table.row(id));
-        }
+        vectorised(
+            #[inline(always)]
+            || {
+                for (i, &id) in ids.iter().enumerate() {
+                    if let Some(&ahead) = ids.get(i + 8) {
+                        table.prefetch(ahead);
+                    }
+                    kernels::copy(out.row(i), table.row(id));
+                }
+            },
+        );
     }
     fn backward(&self, pass: &mut Pass<'_, T>, _modes: &[GradMode]) {
         let grad = pass.grad(self.out);
         let kept = &mut pass.row_grads[self.site];
-        kept.clear();
-        for i in 0..grad.rows {
-            kept.extend_from_slice(grad.row(i));
-        }
+        kept.resize(grad.rows * grad.cols, T::ZERO);
+        vectorised(
+            #[inline(always)]
+            || {
+                for (i, kept) in kept.chunks_exact_mut(grad.cols).enumerate() {
+                    kernels::copy(kept, grad.row(i));
+                }
+            },
+        );
     }
 }
 

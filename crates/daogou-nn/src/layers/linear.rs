@@ -163,12 +163,14 @@ impl<T: Real> Op<T> for Linear {
         }
         if modes[0] != GradMode::Skip {
             let add = modes[0] == GradMode::Add;
+            let cols = pass.wanted();
+            let (weight, dx) = (pass.weight(self.weight), pass.grad_mut(self.x));
             product::input_grad(
                 dy.as_mat(),
-                pass.weight(self.weight),
-                &mut pass.grad_mut(self.x),
+                weight.columns(cols),
+                &mut dx.columns(cols),
                 add,
-                pass.cuts(self.x).then_some(x),
+                pass.cuts(self.x).then_some(x.columns(cols)),
             );
         }
     }

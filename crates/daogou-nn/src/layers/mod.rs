@@ -199,6 +199,11 @@ impl<'a, T: Real> Pass<'a, T> {
         self.plan.cuts[self.op].contains(&input)
     }
 
+    /// Columns of the running op's first input that need a gradient.
+    pub(crate) fn wanted(&self) -> usize {
+        self.plan.wanted[self.op]
+    }
+
     /// Whether the gradient of the running op's output arrives with ReLU's derivative applied.
     pub(crate) fn arrives_cut(&self) -> bool {
         self.plan.arrives_cut[self.op]
