@@ -22,7 +22,8 @@ pub(super) fn of(data: &Dataset) -> String {
     for (i, &item) in impressions.item.iter().enumerate() {
         let labels = impressions.labels.iter().fold(0u64, |bits, l| bits << 1 | u64::from(l[i]));
         let position = impressions.position.get(i).map_or(0, |&position| u64::from(position));
-        state.add(u64::from(item) << 32 | position << 16 | labels);
+        state.add(u64::from(item) << 32 | position);
+        state.add(labels);
     }
     state.numbers(&impressions.propensity);
     for target in data.targets.iter().flatten() {
