@@ -9,10 +9,9 @@ use std::fs::File;
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
-use crate::data::Encoding;
 use crate::rows::{self, Layout, Rows};
 use crate::run::TrainedRun;
-use crate::schema::{Config, FeatureType, Role, Side, SplitMethod};
+use crate::schema::{Config, FeatureType, Missing, Role, Side, SplitMethod, Transform};
 use crate::stock::{Attributes, Stock, text};
 use crate::{Error, Result};
 
@@ -239,14 +238,11 @@ impl<'a> Continuation<'a> {
         all.columns.propensity = None;
         // The run that this one started from may be gone.
         all.train.warm_start = None;
-        // Of who and what is new not all is known; an unknown number is the mean of those that the run has seen.
-        let space = &self.run.stored.space;
+        // Of who and what is new not all is known; an unknown number is a mean one.
         for feature in &mut all.features {
-            let field = space.fields.iter().position(|field| field.name == feature.name);
-            if let (FeatureType::Number, None, Some(field)) = (feature.kind, feature.missing, field)
-                && let Encoding::Standardised { mean, log1p, .. } = *space.encodings[field].of_all()
+            if feature.kind == FeatureType::Number && feature.transform != Some(Transform::Buckets)
             {
-                feature.missing = Some(if log1p { mean.exp_m1() } else { mean });
+                feature.missing.get_or_insert(Missing::MEAN);
             }
         }
         if let Some(items) = &config.data.items {

@@ -85,17 +85,19 @@ pub(crate) fn encoded(
         if let Some(of) = encoding.within() {
             let its = (&space.fields[of], &space.encodings[of]);
             let within = feature_of(config, its.0).column();
-            group = Some(match (cell(its.0)?, &value) {
-                (Some(_), None) if within != own => {
-                    return Err(Error::config(
-                        within,
-                        format!("expected `{column}` beside it: `{}` is within it", field.name),
-                    ));
-                }
-                (Some(id), _) => encode_cell(config, its, &id, None, within)?,
-                // Of a known item it is what it was.
-                (None, _) => run.stored.items.columns[its.0.column].rows(&[row.unwrap_or(0)]),
-            });
+            // Of a known item it is what it was.
+            let before = run.stored.items.columns[its.0.column].rows(&[row.unwrap_or(0)]);
+            let now = match cell(its.0)? {
+                Some(id) => encode_cell(config, its, &id, None, within)?,
+                None => before.clone(),
+            };
+            if value.is_none() && row.is_some() && now != before {
+                return Err(Error::config(
+                    within,
+                    format!("expected `{column}` beside it: `{}` is within it", field.name),
+                ));
+            }
+            group = Some(now);
         }
         if let Some(value) = value {
             let cell = encode_cell(config, (field, encoding), &value, group.as_ref(), column)?;
@@ -457,7 +459,14 @@ mod tests {
             .unwrap();
         assert!((read(&stock, row) - before).abs() < 1e-5);
         // Another category alone would leave its price without a measure.
-        let error = stock.put(&run, id, attributes(json!({"category": "tablet"}))).unwrap_err();
+        let other = stock.catalogue.categories.iter().find(|&other| *other != category);
+        let other = other.unwrap().clone();
+        let error = stock.put(&run, id, attributes(json!({"category": other}))).unwrap_err();
         assert!(error.to_string().contains("`price` beside it"), "{error}");
+        stock.put(&run, id, attributes(json!({"category": category}))).unwrap();
+        assert_eq!(read(&stock, 7), before);
+        // A new item without a price is a mean one of its like.
+        let row = stock.put(&run, "priceless", attributes(json!({"category": other}))).unwrap();
+        assert_eq!(read(&stock, row), 0.0);
     }
 }

@@ -9,7 +9,7 @@ use super::load::feature_of;
 use super::past::Measure;
 use super::popularity::Prior;
 use super::space::{Encoding, FeatureSpace, Field, FieldKind, TableShape};
-use crate::schema::{Config, Feature, FeatureType, Side, Transform};
+use crate::schema::{Config, Feature, FeatureType, Missing, MissingWord, Side, Transform};
 use crate::{Error, Result};
 
 /// A raw column of a feature and the training rows in it, in order, repeated as often as training reads them: once per
@@ -195,9 +195,10 @@ fn of_groups<'a>(
     learn: impl Fn(&Sample<'a>) -> Encoding,
 ) -> Encoding {
     let Some(groups) = groups else { return learn(sample) };
-    let own = |rows: &'a Vec<u32>| {
-        let rows = if rows.is_empty() { &groups[0] } else { rows };
-        learn(&Sample { raw: sample.raw, rows })
+    let all = learn(sample);
+    let own = |rows: &'a Vec<u32>| match rows.is_empty() {
+        true => all.clone(),
+        false => learn(&Sample { raw: sample.raw, rows }),
     };
     // Where the id stands among the fields is known when all have their place.
     Encoding::Within { of: usize::MAX, encodings: groups.iter().map(own).collect() }
@@ -294,8 +295,14 @@ fn numbers<'a>(sample: &'a Sample<'_>) -> impl Iterator<Item = f64> + 'a {
 
 fn standardise(feature: &Feature, sample: &Sample<'_>, groups: Option<&Groups>) -> Encoding {
     let log1p = feature.transform == Some(Transform::Log1p);
-    let missing = feature.missing;
-    if feature.transform == Some(Transform::None) {
+    let as_it_is = feature.transform == Some(Transform::None);
+    let missing = match feature.missing {
+        Some(Missing::Value(value)) => Some(value),
+        // Standardised the mean is 0, which an empty cell without a stand-in is.
+        Some(Missing::Word(MissingWord::Mean)) if as_it_is => Some(mean_and_sd(numbers(sample)).0),
+        _ => None,
+    };
+    if as_it_is {
         return Encoding::Standardised { mean: 0.0, sd: 1.0, log1p: false, missing };
     }
     let f = |x: f64| if log1p { x.ln_1p() } else { x };
@@ -310,8 +317,8 @@ fn standardise(feature: &Feature, sample: &Sample<'_>, groups: Option<&Groups>) 
             numbers(&Sample { raw: sample.raw, rows }).map(move |x| f(x) - mean).collect::<Vec<_>>()
         });
         let (_, common) = mean_and_sd(left);
-        for encoding in &mut encodings[1..] {
-            if let Encoding::Standardised { sd, .. } = encoding {
+        for (encoding, rows) in encodings.iter_mut().zip(groups).skip(1) {
+            if let (Encoding::Standardised { sd, .. }, false) = (encoding, rows.is_empty()) {
                 *sd = common;
             }
         }
@@ -605,6 +612,74 @@ mod tests {
         let field = |place: usize| (&space.fields[place], &space.encodings[place]);
         let cell = encode_cell(&config, field(1), "1200", Some(&group), "price").unwrap();
         assert_eq!(cell, Column::Ids(vec![2]));
+    }
+
+    /// An empty cell of a price: the mean, of its like where it is measured among them, which without `within` and without
+    /// standardising is a number of its own.
+    #[test]
+    fn an_empty_cell_can_be_the_mean() {
+        let (prices, rows) = (Raw::Numbers(vec![f64::NAN, 3.0, 5.0, 10.0]), [1, 2, 3]);
+        let values = ["", "phone", "case"].map(String::from).to_vec();
+        let kinds = Raw::Text { codes: vec![1, 1, 1, 2], values };
+        let empty_cell = |options: &str| {
+            let text = CONFIG.replacen("within = \"kind\"", options, 1);
+            let config = config(&text).unwrap();
+            let space = fit(&config, |feature| match feature.column() {
+                "price" => Some(Sample { raw: &prices, rows: &rows }),
+                "kind" => Some(Sample { raw: &kinds, rows: &rows }),
+                _ => None,
+            })
+            .unwrap();
+            let groups = encode(&kinds, &space.encodings[2], "kind", None);
+            match encode(&prices, &space.encodings[0], "", Some(&groups)) {
+                Column::Numbers(level) => level[0],
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(empty_cell("missing = \"mean\""), 0.0);
+        assert_eq!(empty_cell("missing = \"mean\"\nwithin = \"kind\""), 0.0);
+        assert_eq!(empty_cell("missing = \"mean\"\ntransform = \"none\""), 6.0);
+        assert_eq!(empty_cell("missing = 6\ntransform = \"none\""), 6.0);
+        // Around the 4 of phones, by the 0.816 that is left between items of a kind.
+        let cell = empty_cell("missing = 6\nwithin = \"kind\"");
+        assert!((cell - 2.0 / (2.0f32 / 3.0).sqrt()).abs() < 1e-6, "{cell}");
+    }
+
+    /// Hashing gives most rows no item: all speak for them, in their own unit, and are measured once.
+    #[test]
+    fn kinds_that_hashing_leaves_empty_are_measured_as_all() {
+        let text = CONFIG.replacen(
+            "name = \"kind\"\nside = \"item\"\ntype = \"id\"",
+            "name = \"kind\"\nside = \"item\"\ntype = \"id\"\nhash_rows = 4000",
+            1,
+        );
+        let prices = Raw::Numbers((0..2000).map(f64::from).collect());
+        let values = ["", "phone", "case"].map(String::from).to_vec();
+        let kinds = Raw::Text { codes: (0..2000).map(|row| 1 + row % 2).collect(), values };
+        let rows: Vec<u32> = (0..2000).collect();
+        let space = fit(&config(&text).unwrap(), |feature| match feature.column() {
+            "price" => Some(Sample { raw: &prices, rows: &rows }),
+            "kind" => Some(Sample { raw: &kinds, rows: &rows }),
+            _ => None,
+        })
+        .unwrap();
+        let Encoding::Within { encodings, .. } = &space.encodings[0] else { panic!("within") };
+        assert_eq!(encodings.len(), 4_000);
+        assert_eq!(encodings.iter().filter(|&own| *own != encodings[0]).count(), 2);
+    }
+
+    #[test]
+    fn a_stand_in_must_be_a_number_that_the_feature_can_be() {
+        for (options, word) in [
+            ("missing = \"median\"", "expected a number or \"mean\""),
+            ("missing = nan", "expected a finite number or \"mean\", got NaN"),
+            ("missing = -1\ntransform = \"log1p\"", "expected a number from 0 or \"mean\", got -1"),
+            ("missing = 1\ntransform = \"buckets\"", "an empty cell has a bucket of its own"),
+        ] {
+            let text = CONFIG.replacen("within = \"kind\"", options, 1);
+            let error = config(&text).unwrap_err().to_string();
+            assert!(error.contains(word), "{error}");
+        }
     }
 
     #[test]

@@ -200,14 +200,6 @@ impl Encoding {
         }
     }
 
-    /// That of an item of which nothing else is known.
-    pub fn of_all(&self) -> &Self {
-        match self {
-            Self::Within { encodings, .. } => &encodings[0],
-            own => own,
-        }
-    }
-
     /// Rows of the table that buckets need; `None` where there are none.
     pub(crate) fn bucket_rows(&self) -> Option<usize> {
         match self {

@@ -10,8 +10,8 @@ use super::{Format, Imported};
 use crate::Result;
 use crate::rows::{Layout, Rows};
 use crate::schema::{
-    Columns, Config, DataConfig, Feature, FeatureType, LabelSource, Side, SplitConfig, SplitMethod,
-    Task, TaskKind,
+    Columns, Config, DataConfig, Feature, FeatureType, LabelSource, Missing, Side, SplitConfig,
+    SplitMethod, Task, TaskKind,
 };
 
 pub(super) const FORMAT: Format = Format {
@@ -152,7 +152,7 @@ fn config(split: SplitConfig, has_test: bool) -> Config {
         Feature { min_count: Some(2), ..Feature::new(*name, *side, kind) }
     });
     let weights = WEIGHTS.iter().map(|(_, name, side)| Feature {
-        missing: Some(0.0),
+        missing: Some(Missing::Value(0.0)),
         ..Feature::new(*name, *side, FeatureType::Number)
     });
     let mut config = Config {

@@ -10,8 +10,8 @@ use super::target::{Cell, Kind, Staging};
 use super::{Format, Imported};
 use crate::rows::{Layout, Rows, header};
 use crate::schema::{
-    Columns, Config, DataConfig, Feature, FeatureType, Side, SplitConfig, SplitMethod, Task,
-    TaskKind,
+    Columns, Config, DataConfig, Feature, FeatureType, Missing, Side, SplitConfig, SplitMethod,
+    Task, TaskKind,
 };
 use crate::{Error, Result};
 
@@ -130,7 +130,10 @@ fn config(features: &[String], has_test: bool) -> Config {
             .map(|name| {
                 if name.starts_with("numerical_") {
                     let kind = FeatureType::Number;
-                    Feature { missing: Some(0.0), ..Feature::new(name, Side::Impression, kind) }
+                    Feature {
+                        missing: Some(Missing::Value(0.0)),
+                        ..Feature::new(name, Side::Impression, kind)
+                    }
                 } else {
                     Feature::new(name, Side::Impression, FeatureType::Id)
                 }

@@ -9,7 +9,7 @@ use super::target::{Cell, Kind, Staging};
 use super::{Format, Imported, event_log};
 use crate::Result;
 use crate::rows::{Layout, Rows};
-use crate::schema::{Config, Feature, FeatureType, Side, Transform};
+use crate::schema::{Config, Feature, FeatureType, Missing, Side, Transform};
 
 pub(super) const FORMAT: Format = Format {
     name: "rees46",
@@ -141,7 +141,7 @@ fn config() -> Config {
         id("category_code", Item, 2),
         Feature {
             transform: Some(Transform::Log1p),
-            missing: Some(0.0),
+            missing: Some(Missing::Value(0.0)),
             ..Feature::new("price", Item, Number)
         },
     ];

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::config::{
-    Backbone, Config, DelayedFeedback, Feature, FeatureType, FieldGate, LabelSource, ModelKind,
-    PurchaseObjective, Role, Side, Task, TaskKind, Transform,
+    Backbone, Config, DelayedFeedback, Feature, FeatureType, FieldGate, LabelSource, Missing,
+    ModelKind, PurchaseObjective, Role, Side, Task, TaskKind, Transform,
 };
 use crate::{Error, Result};
 
@@ -221,6 +221,23 @@ impl Config {
             }
             if feature.buckets.is_some() && feature.transform != Some(Transform::Buckets) {
                 return Err(Error::config(key("buckets"), "needs `transform = \"buckets\"`"));
+            }
+            if let Some(missing) = feature.missing {
+                if feature.transform == Some(Transform::Buckets) {
+                    let problem = "has no meaning with `transform = \"buckets\"`: an empty cell has a bucket of its own";
+                    return Err(Error::config(key("missing"), problem));
+                }
+                let least =
+                    if feature.transform == Some(Transform::Log1p) { 0.0 } else { f64::MIN };
+                if let Missing::Value(value) = missing
+                    && !(least..=f64::MAX).contains(&value)
+                {
+                    let what = if least == 0.0 { "a number from 0" } else { "a finite number" };
+                    return Err(Error::config(
+                        key("missing"),
+                        format!("expected {what} or \"mean\", got {value}"),
+                    ));
+                }
             }
             if feature.hash_rows.is_some_and(|rows| rows < 2) {
                 return Err(Error::config(key("hash_rows"), "expected at least 2"));

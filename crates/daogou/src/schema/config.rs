@@ -303,9 +303,10 @@ pub struct Feature {
     /// phones: its mean, or its buckets, are theirs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub within: Option<String>,
-    /// `number`: value that stands for an empty cell; without it an empty cell is an error.
+    /// `number`: value that stands for an empty cell, or `"mean"`; without it an empty cell is an error. In buckets an empty
+    /// cell has one of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub missing: Option<f64>,
+    pub missing: Option<Missing>,
     /// `multi`: separator between values in a text cell; default `|`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub separator: Option<String>,
@@ -406,6 +407,29 @@ pub enum Transform {
     Log1p,
     /// Quantile buckets, each with an embedding row.
     Buckets,
+}
+
+/// What stands for an empty cell of a number.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "expected a number or \"mean\"")]
+pub enum Missing {
+    /// This value.
+    Value(f64),
+    /// A word.
+    Word(MissingWord),
+}
+
+/// The words of [`Missing`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MissingWord {
+    /// The mean of the training split, of the item's like where the number is measured `within` an id.
+    Mean,
+}
+
+impl Missing {
+    /// The mean of the training split.
+    pub const MEAN: Self = Self::Word(MissingWord::Mean);
 }
 
 /// `[[task]]`: one thing to predict.

@@ -11,9 +11,9 @@ mod sample_space;
 pub use config::{
     Backbone, CalibrationConfig, CalibrationMethod, Columns, Config, DataConfig, DelayedFeedback,
     DenseOptimizer, EventsConfig, Feature, FeatureType, FieldGate, FractionBy, HistoryPooling,
-    LabelSource, ListsConfig, ModelConfig, ModelKind, NegativeSampling, Negatives,
-    PurchaseObjective, Role, Schedule, Side, SplitConfig, SplitMethod, TableOptimizer, Task,
-    TaskKind, TrainConfig, Transform,
+    LabelSource, ListsConfig, Missing, MissingWord, ModelConfig, ModelKind, NegativeSampling,
+    Negatives, PurchaseObjective, Role, Schedule, Side, SplitConfig, SplitMethod, TableOptimizer,
+    Task, TaskKind, TrainConfig, Transform,
 };
 pub use list_rules::{BonusTerm, FloorRule, ListRules, PinRule, PriceBand, QuotaRule};
 pub use loss_weighting::{Balancing, GradientScale, LossWeighting};

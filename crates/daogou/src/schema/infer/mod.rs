@@ -9,8 +9,8 @@ mod profile;
 use std::path::{Path, PathBuf};
 
 use super::config::{
-    Columns, Config, DataConfig, EventsConfig, Feature, FeatureType, LabelSource, Negatives,
-    PurchaseObjective, Role, Side, SplitMethod, Task, TaskKind, Transform,
+    Columns, Config, DataConfig, EventsConfig, Feature, FeatureType, LabelSource, Missing,
+    Negatives, PurchaseObjective, Role, Side, SplitMethod, Task, TaskKind, Transform,
 };
 use crate::rows::{self, Layout};
 use crate::{Error, Result};
@@ -513,7 +513,7 @@ impl Inference {
                 feature.transform = Some(Transform::Log1p);
             }
             if column.empty > 0 {
-                feature.missing = Some(column.median);
+                feature.missing = Some(Missing::Value(column.median));
             }
         } else if let Some(separator) = separator(column, filled).filter(|_| !numeric) {
             feature.kind = FeatureType::Multi;
