@@ -1,7 +1,7 @@
 //! Walking the rows of a text or Parquet file, cells as text: for reading foreign logs and for looking before loading.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use arrow_array::cast::AsArray;
@@ -121,18 +121,73 @@ fn delimited(path: &Path, layout: Layout) -> Result<Delimited> {
     let mut reader = csv::ReaderBuilder::new()
         .delimiter(layout.delimiter)
         .quoting(layout.quoting)
-        .from_reader(text);
+        .from_reader(Quotes::new(text, layout));
     // Before anything else: the first row's errors are placed by what was read before it.
     let header = reader.headers().map(drop);
     let file = Delimited { reader, crlf };
     match header {
-        Ok(()) => Ok(file),
+        Ok(()) => file.ended_well(path, 1).map(|()| file),
         Err(error) => Err(file.error(path, &error)),
     }
 }
 
+/// Text on its way to a reader of rows, watched for a quote that is never closed: the reader takes all that follows for
+/// one cell, to the end of the file, and says nothing.
+struct Quotes {
+    text: Box<dyn BufRead>,
+    /// None where `"` is text like any other.
+    delimiter: Option<u8>,
+    /// Inside of quotes.
+    open: bool,
+    /// The byte before.
+    last: u8,
+    /// The byte before closed a cell; one more `"` means itself, and the cell goes on.
+    closed: bool,
+    ended: bool,
+}
+
+impl Quotes {
+    fn new(text: Box<dyn BufRead>, layout: Layout) -> Self {
+        let delimiter = layout.quoting.then_some(layout.delimiter);
+        Self { text, delimiter, open: false, last: b'\n', closed: false, ended: false }
+    }
+
+    fn watch(&mut self, bytes: &[u8], delimiter: u8) {
+        let mut end = 0;
+        for at in memchr::memchr_iter(b'"', bytes) {
+            if at > end {
+                (self.last, self.closed) = (bytes[at - 1], false);
+            }
+            let starts_cell = self.last == delimiter || matches!(self.last, b'\n' | b'\r');
+            // The last byte of a mark at the start of a file.
+            let starts_file = self.last == 0xbf && at == 3 && bytes.starts_with(b"\xef\xbb\xbf");
+            if self.open {
+                (self.open, self.closed) = (false, true);
+            } else {
+                self.open = self.closed || starts_cell || starts_file;
+                self.closed = false;
+            }
+            (self.last, end) = (b'"', at + 1);
+        }
+        if end < bytes.len() {
+            (self.last, self.closed) = (bytes[bytes.len() - 1], false);
+        }
+    }
+}
+
+impl Read for Quotes {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        let n = self.text.read(into)?;
+        self.ended = n == 0 && !into.is_empty();
+        if let Some(delimiter) = self.delimiter {
+            self.watch(&into[..n], delimiter);
+        }
+        Ok(n)
+    }
+}
+
 struct Delimited {
-    reader: csv::Reader<Box<dyn BufRead>>,
+    reader: csv::Reader<Quotes>,
     /// Whether lines end in CR LF. The reader then counts the LF to the next record, and lines one too low.
     crlf: bool,
 }
@@ -140,6 +195,16 @@ struct Delimited {
 impl Delimited {
     fn line(&self, position: Option<&csv::Position>) -> u64 {
         position.map_or(1, csv::Position::line) + u64::from(self.crlf)
+    }
+
+    /// That the row of this line, if it was the last, was not one cell to the end of the file.
+    fn ended_well(&self, path: &Path, line: u64) -> Result<()> {
+        let quotes = self.reader.get_ref();
+        if quotes.ended && quotes.open {
+            let problem = "a `\"` opens a cell here that is never closed".into();
+            return Err(Error::Row { path: path.into(), line, problem });
+        }
+        Ok(())
     }
 
     fn error(&self, path: &Path, error: &csv::Error) -> Error {
@@ -299,6 +364,7 @@ impl Rows {
                     Err(error) => return Err(file.error(&self.path, &error)),
                 };
                 self.line = file.line(record.position());
+                file.ended_well(&self.path, self.line)?;
                 Ok(more)
             }
             Source::JsonLines { lines, object, cells } => {
@@ -535,11 +601,46 @@ mod tests {
         }
     }
 
+    /// Quotes that open, close, double and mean themselves, cut into pieces anywhere; the reader of rows is the judge of
+    /// whether a cell is closed, by what it does with a line that follows.
+    #[test]
+    fn an_open_quote_is_noticed_wherever_it_is() {
+        let pieces = ["\"", "\"\"", "x", ",", "\n", "\r\n", "\u{feff}"];
+        for code in 0..7usize.pow(6) {
+            let text: String = (0..6).map(|i| pieces[code / 7usize.pow(i) % 7]).collect();
+            let lines = |text: &str| {
+                let mut reader = csv::ReaderBuilder::new();
+                let mut reader =
+                    reader.has_headers(false).flexible(true).from_reader(text.as_bytes());
+                reader.records().map(|record| record.unwrap()).collect::<Vec<_>>()
+            };
+            let followed = lines(&format!("{text}\nend"));
+            let closed = followed.last().unwrap() == vec!["end"];
+            for size in [1, 2, 64] {
+                // A mark starts a file as a whole.
+                if size < 3 && text.starts_with('\u{feff}') {
+                    continue;
+                }
+                let mut quotes =
+                    Quotes::new(Box::new(std::io::Cursor::new(text.clone())), Layout::COMMAS);
+                let mut piece = vec![0; size];
+                while quotes.read(&mut piece).unwrap() > 0 {}
+                assert_eq!(quotes.open, !closed, "{text:?} by {size}: {followed:?}");
+            }
+        }
+    }
+
     #[test]
     fn bad_rows_are_named() {
         for (name, text, expected) in [
             ("t.csv", &b"a,b\n1,2\n1\n"[..], "t.csv:3: expected 2 fields, got 1"),
             ("t.csv", b"a,b\n1,\xff\n", "t.csv:2: expected UTF-8 text"),
+            (
+                "t.csv",
+                b"a,b\n1,2\n1,\"2\n3,4\n5,6\n",
+                "t.csv:3: a `\"` opens a cell here that is never closed",
+            ),
+            ("t.csv", b"a,\"b\n1,2\n", "t.csv:1: a `\"` opens a cell here that is never closed"),
             ("t.csv", b"", "expected column names, found an empty file"),
             ("t.csv", b"a,x\n", "expected a column `b`, found a, x"),
             ("t.csv", b"a,b,b\n1,2,3\n", "expected one column `b`, found two of that name"),

@@ -196,9 +196,8 @@ fn of_groups<'a>(
 ) -> Encoding {
     let Some(groups) = groups else { return learn(sample) };
     let all = learn(sample);
-    let own = |rows: &'a Vec<u32>| match rows.is_empty() {
-        true => all.clone(),
-        false => learn(&Sample { raw: sample.raw, rows }),
+    let own = |rows: &'a Vec<u32>| {
+        if rows.is_empty() { all.clone() } else { learn(&Sample { raw: sample.raw, rows }) }
     };
     // Where the id stands among the fields is known when all have their place.
     Encoding::Within { of: usize::MAX, encodings: groups.iter().map(own).collect() }
