@@ -1,5 +1,6 @@
 //! `server.toml`: how a server behaves. Every key has a default, and unknown keys are refused.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -123,6 +124,9 @@ pub enum StartError {
     /// The store.
     #[error(transparent)]
     Store(#[from] crate::store::StoreError),
+    /// The address.
+    #[error("listening on {0}: {1}")]
+    Listen(SocketAddr, std::io::Error),
     /// A file or the network.
     #[error("{0}")]
     Io(String),
@@ -134,6 +138,16 @@ impl StartError {
         match self {
             Self::Run(error) => error.hint().map(str::to_string),
             Self::Store(error) => error.hint().map(str::to_string),
+            Self::Listen(_, error) => match error.kind() {
+                ErrorKind::AddrInUse => {
+                    Some("another program listens there; choose another port with --listen".into())
+                }
+                ErrorKind::AddrNotAvailable => Some("this machine has no such address".into()),
+                ErrorKind::PermissionDenied => Some(
+                    "ports below 1024 are for administrators; choose another with --listen".into(),
+                ),
+                _ => None,
+            },
             Self::Config(_) | Self::Io(_) => None,
         }
     }

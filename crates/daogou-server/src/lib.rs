@@ -64,31 +64,29 @@ impl Server {
     ) -> Result<Self, StartError> {
         let (listen, tls) = (config.listen, config.tls.clone());
         let head_time = Duration::from_secs(config.read_seconds);
-        let io =
-            |what: String| move |error: std::io::Error| StartError::Io(format!("{what}: {error}"));
-        let listener =
-            std::net::TcpListener::bind(listen).map_err(io(format!("listening on {listen}")))?;
-        listener.set_nonblocking(true).map_err(io(format!("listening on {listen}")))?;
-        let address = listener.local_addr().map_err(io(format!("listening on {listen}")))?;
+        let listening = |error: std::io::Error| StartError::Listen(listen, error);
+        let listener = std::net::TcpListener::bind(listen).map_err(listening)?;
+        listener.set_nonblocking(true).map_err(listening)?;
+        let address = listener.local_addr().map_err(listening)?;
         // Large, and needed once.
         let app = Box::pin(App::start(config, run, directory)).await?;
         let service = routes::service(&app).into_make_service();
         let handle = Handle::new();
         let serving = match tls {
             None => {
-                let mut server = axum_server::from_tcp(listener)
-                    .map_err(io(format!("listening on {listen}")))?
-                    .handle(handle.clone());
+                let mut server =
+                    axum_server::from_tcp(listener).map_err(listening)?.handle(handle.clone());
                 let mut http = server.http_builder().http1();
                 http.timer(hyper_util::rt::TokioTimer::new()).header_read_timeout(head_time);
                 tokio::spawn(server.serve(service))
             }
             Some(tls) => {
-                let what = format!("{} and {}", tls.certificate.display(), tls.key.display());
+                let files = format!("{} and {}", tls.certificate.display(), tls.key.display());
+                let unread = |error| StartError::Io(format!("{files}: {error}"));
                 let config = RustlsConfig::from_pem_file(&tls.certificate, &tls.key);
-                let config = config.await.map_err(io(what))?;
+                let config = config.await.map_err(unread)?;
                 let mut server = axum_server::from_tcp_rustls(listener, config)
-                    .map_err(io(format!("listening on {listen}")))?
+                    .map_err(listening)?
                     .handle(handle.clone());
                 let mut http = server.http_builder().http1();
                 http.timer(hyper_util::rt::TokioTimer::new()).header_read_timeout(head_time);

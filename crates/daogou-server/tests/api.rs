@@ -836,6 +836,17 @@ fn a_job_can_be_cancelled_and_trade_offs_are_kept() {
 }
 
 #[test]
+fn an_address_that_is_taken_is_named_with_what_to_do() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = ServerConfig { listen: other.local_addr().unwrap(), ..config() };
+    let address = taken.listen.to_string();
+    let error = runtime.block_on(Server::start(taken, Some(&run()), None)).err().unwrap();
+    assert!(error.to_string().contains(&address), "{error}");
+    assert!(error.hint().unwrap().contains("--listen"), "{error}");
+}
+
+#[test]
 fn beyond_the_machine_keys_are_needed() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let open = ServerConfig { listen: "0.0.0.0:0".parse().unwrap(), ..config() };

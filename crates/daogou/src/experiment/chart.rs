@@ -26,7 +26,7 @@ pub fn charts(results: &Results) -> Result<Vec<(String, String)>> {
             n: mean.n,
         };
         let note = format!("{split}, {better} is better; 95 % intervals over {n} seeds.");
-        let difference = format!("{}: difference to {}", metric.label, results.baseline);
+        let difference = format!("{}: {}", metric.label, what_differs(results));
         if let (Some(axis), true) = (&results.axis, results.points.iter().all(|p| p.x.is_some())) {
             let series = |of: &dyn Fn(&PointResult, usize) -> Option<StudentMean>| -> Vec<Along> {
                 let names = results.points[0].variants.iter().enumerate();
@@ -50,7 +50,7 @@ pub fn charts(results: &Results) -> Result<Vec<(String, String)>> {
                 (format!("curve-{file}"), metric.label.clone(), series(&value)),
                 (format!("difference-{file}"), difference, series(&gain)),
             ] {
-                let chart = curves(&name, &title, &note, (axis, &metric.label), &series)?;
+                let chart = curves(&name, &title, &note, (axis, &title), &series)?;
                 all.extend(chart.map(|svg| (name, svg)));
             }
         } else {
@@ -63,6 +63,17 @@ pub fn charts(results: &Results) -> Result<Vec<(String, String)>> {
         }
     }
     Ok(all)
+}
+
+/// What a difference is of; of two variants alone both are named, since a single curve has no legend.
+fn what_differs(results: &Results) -> String {
+    let baseline = &results.baseline;
+    let variants = results.points[0].variants.iter().map(|variant| &variant.name);
+    let others: Vec<&String> = variants.filter(|name| *name != baseline).collect();
+    match others[..] {
+        [only] => format!("{only} − {baseline}"),
+        _ => format!("difference to {baseline}"),
+    }
 }
 
 /// Differences of the variants that have one.
@@ -101,7 +112,10 @@ mod tests {
         );
         for (name, svg) in charts(&made_up(3).0).unwrap() {
             assert!(svg.starts_with("<svg") && svg.contains("<style>"), "{name}: {svg}");
-            assert_eq!(svg.contains("single_task\n"), name.starts_with("curve"), "{name}");
+            // A legend, or what the curve is of.
+            assert_eq!(svg.contains("\nsingle_task\n"), name.starts_with("curve"), "{name}");
+            let said = svg.contains(": mmoe − single_task\n");
+            assert_eq!(said, name.starts_with("difference"), "{name}");
         }
     }
 }
