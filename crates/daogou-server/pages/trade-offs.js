@@ -97,11 +97,17 @@ function explorer(sweep) {
   const rivals = sweep.points.map((_, i) => i).filter((i) => sweep.points[i].heads === "trained" && !own.includes(i));
 
   const details = h("section", { class: "panel point", "aria-live": "polite" });
-  const describe = (i) => show(details, pointDetails(sweep, i, chosen.point === i));
+  let described = null;
+  const describe = (i) => {
+    if (i === described) return;
+    described = i;
+    show(details, pointDetails(sweep, i, chosen.point === i));
+  };
   const choose = (i) => {
     chosen.point = i;
     const point = sweep.points[i];
     apply({ objectives: point.weights, explore: point.explore });
+    described = null;
     describe(i);
     chart.redraw();
   };
@@ -244,7 +250,8 @@ function targets({ svg, px, py, sweep, chosen, order, describe, choose }) {
     if (i === sweep.knee) add(target, s("circle", { class: "knee", cx: x, cy: y, r: 8 }));
     if (chosen.point === i)
       add(target, s("circle", { class: "chosen", cx: x, cy: y, r: 8 }), mark(1, x, y, { size: 5 }));
-    target.addEventListener("pointerenter", () => describe(i));
+    // Not "pointerenter": a drawing made anew enters a pointer that rests, and would take a keyboard's choice back.
+    target.addEventListener("pointermove", () => describe(i));
     target.addEventListener("focus", () => describe(i));
     target.addEventListener("click", () => choose(i));
     target.addEventListener("keydown", (event) => {

@@ -161,8 +161,7 @@ impl<'a> Continuation<'a> {
             roles.into_iter().flatten().for_each(|name| add(name, Cell::OfItem(name.clone())));
         }
         for feature in &config.features {
-            use FeatureType::{History, Past, Popularity};
-            if matches!(feature.kind, History | Past | Popularity) {
+            if !feature.kind.has_column() {
                 continue;
             }
             let name = feature.column();

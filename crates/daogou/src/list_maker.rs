@@ -6,7 +6,7 @@ use std::sync::Arc;
 use daogou_nn::{Team, kernels};
 
 use crate::assortment::ShopItems;
-use crate::data::past::Lookback;
+use crate::data::lookback::Lookback;
 use crate::data::timeline::history_end;
 use crate::data::{Catalogue, Column, Dataset, Impressions, Requests, SideTable};
 use crate::lists::{
@@ -389,7 +389,7 @@ impl<'a> ListMaker<'a> {
         for (to, column) in requests.columns.iter_mut().zip(columns) {
             to.set(0, (column, row));
         }
-        self.lookback.look((&people.sights, visit.user, visit.time));
+        self.lookback.look((&people.sights, visit.user, visit.time), &self.items);
 
         self.novel.fill(1.0);
         for seen in &people.seen {

@@ -149,6 +149,13 @@ fn encoded(stored: &Stored, field: &Field, encoding: &Encoding) -> bool {
             Encoding::Past { of, .. } => {
                 field.side == Side::Impression && of.is_none_or(is_item_id)
             }
+            Encoding::Affinity { of, .. } => {
+                let number = space.fields.get(*of);
+                field.side == Side::Impression
+                    && number.is_some_and(|number| {
+                        number.side == Side::Item && number.kind == FieldKind::Number
+                    })
+            }
             Encoding::Popularity { of, prior, .. } => {
                 field.side == Side::Impression && of.is_none_or(is_item_id) && prior.is_sound()
             }

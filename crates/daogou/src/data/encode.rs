@@ -3,6 +3,7 @@
 use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
 
+use super::affinity::Affinity;
 use super::columns::Raw;
 use super::dataset::Column;
 use super::load::feature_of;
@@ -104,6 +105,17 @@ pub(super) fn fit<'a>(
                     add(&mut space, name, FieldKind::Number, encoding);
                 }
             }
+            FeatureType::Affinity => {
+                for number in feature.of.iter().flatten() {
+                    for affinity in Affinity::ALL {
+                        pasts.push((space.fields.len(), feature, number.clone()));
+                        let name = format!("{}_{number}_{}", feature.name, affinity.name());
+                        let encoding =
+                            Encoding::Affinity { of: usize::MAX, affinity, mean: 0.0, sd: 1.0 };
+                        add(&mut space, name, FieldKind::Number, encoding);
+                    }
+                }
+            }
             FeatureType::Past => {
                 // Without `of` the item itself, whether or not its id is an input.
                 let own = [config.columns.item.clone()];
@@ -142,11 +154,17 @@ pub(super) fn fit<'a>(
         }
     }
     for (place, feature, item) in pasts {
-        let field = item_field(&space, &item).ok_or_else(|| no_item_field(feature, &[item]))?;
-        if let Encoding::Past { of, .. } | Encoding::Popularity { of, .. } =
-            &mut space.encodings[place]
-        {
-            *of = Some(field);
+        let number = space
+            .fields
+            .iter()
+            .position(|f| f.name == item && f.side == Side::Item && f.kind == FieldKind::Number);
+        let id = item_field(&space, &item);
+        match &mut space.encodings[place] {
+            Encoding::Past { of, .. } | Encoding::Popularity { of, .. } => {
+                *of = Some(id.ok_or_else(|| no_item_field(feature, &[item]))?);
+            }
+            Encoding::Affinity { of, .. } => *of = number.expect("checked"),
+            _ => unreachable!("these alone have an `of`"),
         }
     }
     Ok(space)
@@ -570,6 +588,16 @@ mod tests {
         Config::parse(text, Path::new("daogou.toml"))
     }
 
+    /// What training on `rows` learns of columns `price` and `kind`; no other column has a value.
+    fn fitted(config: &Config, prices: &Raw, kinds: &Raw, rows: &[u32]) -> FeatureSpace {
+        fit(config, |feature| match feature.column() {
+            "price" => Some(Sample { raw: prices, rows }),
+            "kind" => Some(Sample { raw: kinds, rows }),
+            _ => None,
+        })
+        .unwrap()
+    }
+
     /// Phones of 1,000 ± 200 and cases of 10 ± 2; a kind that training has never seen, and an item of no kind.
     #[test]
     fn a_number_within_an_id_is_measured_among_its_like() {
@@ -578,12 +606,7 @@ mod tests {
         let values = ["", "phone", "case", "watch"].map(String::from).to_vec();
         let kinds = Raw::Text { codes: vec![0, 1, 1, 2, 2, 3, 0], values };
         let rows = [1, 2, 3, 4];
-        let space = fit(&config, |feature| match feature.column() {
-            "price" => Some(Sample { raw: &prices, rows: &rows }),
-            "kind" => Some(Sample { raw: &kinds, rows: &rows }),
-            _ => None,
-        })
-        .unwrap();
+        let space = fitted(&config, &prices, &kinds, &rows);
         let groups = encode(&kinds, &space.encodings[2], "kind", None);
         assert_eq!(space.encodings[0].within(), Some(2));
         let Column::Numbers(level) = encode(&prices, &space.encodings[0], "", Some(&groups)) else {
@@ -623,12 +646,7 @@ mod tests {
         let empty_cell = |options: &str| {
             let text = CONFIG.replacen("within = \"kind\"", options, 1);
             let config = config(&text).unwrap();
-            let space = fit(&config, |feature| match feature.column() {
-                "price" => Some(Sample { raw: &prices, rows: &rows }),
-                "kind" => Some(Sample { raw: &kinds, rows: &rows }),
-                _ => None,
-            })
-            .unwrap();
+            let space = fitted(&config, &prices, &kinds, &rows);
             let groups = encode(&kinds, &space.encodings[2], "kind", None);
             match encode(&prices, &space.encodings[0], "", Some(&groups)) {
                 Column::Numbers(level) => level[0],
@@ -656,12 +674,7 @@ mod tests {
         let values = ["", "phone", "case"].map(String::from).to_vec();
         let kinds = Raw::Text { codes: (0..2000).map(|row| 1 + row % 2).collect(), values };
         let rows: Vec<u32> = (0..2000).collect();
-        let space = fit(&config(&text).unwrap(), |feature| match feature.column() {
-            "price" => Some(Sample { raw: &prices, rows: &rows }),
-            "kind" => Some(Sample { raw: &kinds, rows: &rows }),
-            _ => None,
-        })
-        .unwrap();
+        let space = fitted(&config(&text).unwrap(), &prices, &kinds, &rows);
         let Encoding::Within { encodings, .. } = &space.encodings[0] else { panic!("within") };
         assert_eq!(encodings.len(), 4_000);
         assert_eq!(encodings.iter().filter(|&own| *own != encodings[0]).count(), 2);

@@ -16,7 +16,8 @@ use super::encode::{self, NO_ROW, Sample};
 use super::event_log::{self, EventKind};
 use super::fingerprint;
 use super::labels;
-use super::past::{Measured, Past, Shown};
+use super::measured::Measured;
+use super::past::{Past, Shown};
 use super::popularity::Popularity;
 use super::space::{FeatureSpace, Field, FieldKind};
 use super::split::{self, RequestFacts, SplitPlan};
@@ -81,7 +82,10 @@ pub(super) fn want(feature: &Feature) -> Option<Want> {
             negative: feature.transform != Some(Transform::Log1p),
         }),
         FeatureType::Time => Some(Want::Time),
-        FeatureType::History | FeatureType::Past | FeatureType::Popularity => None,
+        FeatureType::History
+        | FeatureType::Past
+        | FeatureType::Popularity
+        | FeatureType::Affinity => None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! From files to numbers: readers, vocabularies, the dataset, users' timelines.
 
+pub mod affinity;
 mod attribution;
 mod columns;
 mod consistency;
@@ -9,6 +10,8 @@ pub mod event_log;
 mod fingerprint;
 mod labels;
 mod load;
+pub(crate) mod lookback;
+mod measured;
 pub mod past;
 pub mod popularity;
 pub mod space;

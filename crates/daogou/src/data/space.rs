@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::affinity::Affinity;
 use super::past::Measure;
 use super::popularity::Prior;
 use crate::schema::Side;
@@ -30,7 +31,10 @@ impl FeatureSpace {
 
     /// Whether a field measures what the user was shown before.
     pub fn reads_own_past(&self) -> bool {
-        self.encodings.iter().any(|encoding| matches!(encoding, Encoding::Past { .. }))
+        let own = |encoding: &Encoding| {
+            matches!(encoding, Encoding::Past { .. } | Encoding::Affinity { .. })
+        };
+        self.encodings.iter().any(own)
     }
 
     /// Whether a field measures what everybody was shown before.
@@ -178,6 +182,17 @@ pub enum Encoding {
         /// Standard deviation in training; 1 where it is 0.
         sd: f64,
     },
+    /// `(x − mean) / sd`, `x` how a number of the item is beside those of what the user saw.
+    Affinity {
+        /// Index into `FeatureSpace::fields` of the item-side number.
+        of: usize,
+        /// What is read of it.
+        affinity: Affinity,
+        /// Mean in training.
+        mean: f64,
+        /// Standard deviation in training; 1 where it is 0.
+        sd: f64,
+    },
     /// `(x − mean) / sd`, `x` the logit of the rate at which everybody engaged with like items.
     Popularity {
         /// As of a past.
@@ -211,6 +226,6 @@ impl Encoding {
 
     /// Whether its values come from what was shown before, and not from a column.
     pub fn is_past(&self) -> bool {
-        matches!(self, Self::Past { .. } | Self::Popularity { .. })
+        matches!(self, Self::Past { .. } | Self::Popularity { .. } | Self::Affinity { .. })
     }
 }

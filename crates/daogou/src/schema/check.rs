@@ -184,7 +184,7 @@ impl Config {
                     "the time of a purchase says that there was one: remove the feature",
                 ));
             }
-            use FeatureType::{History, Id, Multi, Number, Past, Popularity};
+            use FeatureType::{Affinity, History, Id, Multi, Number, Past, Popularity};
             only(feature.min_count.is_some(), "min_count", &[Id, Multi])?;
             only(feature.hash_rows.is_some(), "hash_rows", &[Id, Multi])?;
             only(feature.shared_with.is_some(), "shared_with", &[Id, Multi])?;
@@ -194,7 +194,7 @@ impl Config {
             only(feature.missing.is_some(), "missing", &[Number])?;
             only(feature.separator.is_some(), "separator", &[Multi])?;
             only(feature.length.is_some(), "length", &[History])?;
-            only(feature.of.is_some(), "of", &[History, Past, Popularity])?;
+            only(feature.of.is_some(), "of", &[History, Past, Popularity, Affinity])?;
             only(feature.prior_impressions.is_some(), "prior_impressions", &[Popularity])?;
             if feature.prior_impressions.is_some_and(|n| !(n.is_finite() && n > 0.0)) {
                 return Err(Error::config(key("prior_impressions"), "expected a number above 0"));
@@ -254,13 +254,16 @@ impl Config {
             if feature.kind == History && feature.side != Side::User {
                 return Err(Error::config(key("side"), "a history belongs to `side = \"user\"`"));
             }
-            if feature.kind == Past && feature.side != Side::Impression {
+            if matches!(feature.kind, Past | Affinity) && feature.side != Side::Impression {
+                let what = name_of(&feature.kind);
                 return Err(Error::config(
                     key("side"),
-                    "a past is of one user and one item: it belongs to `side = \"impression\"`",
+                    format!(
+                        "a {what} is of one user and one item: it belongs to `side = \"impression\"`"
+                    ),
                 ));
             }
-            if matches!(feature.kind, History | Past | Popularity) && self.columns.time.is_none() {
+            if !feature.kind.has_column() && self.columns.time.is_none() {
                 let what = name_of(&feature.kind);
                 return Err(Error::config(key("type"), format!("a {what} needs `columns.time`")));
             }
@@ -291,7 +294,10 @@ impl Config {
                     return Err(Error::config(key("within"), problem));
                 }
             }
-            for other in feature.of.iter().flatten() {
+            if feature.kind == Affinity {
+                self.check_affinity(feature)?;
+            }
+            for other in feature.of.iter().flatten().filter(|_| feature.kind != Affinity) {
                 if !self
                     .features
                     .iter()
@@ -305,6 +311,28 @@ impl Config {
             }
         }
         Ok(())
+    }
+
+    /// That an affinity is of numbers around the usual.
+    fn check_affinity(&self, feature: &Feature) -> Result<()> {
+        let key = format!("feature.{}.of", feature.name);
+        let own = |f: &&Feature| f.side == Side::Item && f.kind == FeatureType::Number;
+        let standardised =
+            |f: &&Feature| !matches!(f.transform, Some(Transform::None | Transform::Buckets));
+        let numbers = || self.features.iter().filter(own).filter(standardised);
+        let of = feature.of.as_deref().unwrap_or(&[]);
+        let known = |name: &&String| !numbers().any(|f| f.name == **name);
+        let problem = match of.iter().find(known) {
+            Some(name) => format!("`{name}` is not a standardised number of items"),
+            None if of.is_empty() => "expected names of standardised numbers of items".into(),
+            None => return Ok(()),
+        };
+        let names: Vec<&str> = numbers().map(|f| f.name.as_str()).collect();
+        let hint = match names.as_slice() {
+            [] => "a feature of items with `type = \"number\"` and `transform = \"standardise\"` or \"log1p\"".into(),
+            names => format!("these are: {}", names.join(", ")),
+        };
+        Err(Error::Config { key, problem, hint: Some(hint) })
     }
 
     fn check_tasks(&self) -> Result<()> {
@@ -806,6 +834,40 @@ mod tests {
     }
 
     #[test]
+    fn an_affinity_is_of_standardised_numbers_of_items() {
+        let number = |name: &str, options: &str| {
+            format!(
+                "[[feature]]\nname = \"{name}\"\nside = \"item\"\ntype = \"number\"\n{options}\n"
+            )
+        };
+        let log = SMALL.replace("[columns]", "[columns]\ntime = \"time\"");
+        let refusal = |numbers: &str, of: &str| {
+            let own = format!(
+                "[[feature]]\nname = \"a\"\nside = \"impression\"\ntype = \"affinity\"\n{of}"
+            );
+            let parsed = parse(&format!("{log}\n{numbers}{own}"));
+            parsed.map(|_| ()).map_err(|error| format!("{error}; {}", error.hint().unwrap_or("")))
+        };
+        let numbers = number("price", "transform = \"log1p\"")
+            + &number("size", "")
+            + &number("step", "transform = \"buckets\"")
+            + &number("raw", "transform = \"none\"");
+        assert_eq!(refusal(&numbers, "of = [\"price\", \"size\"]"), Ok(()));
+        for (of, problem) in [
+            ("of = [\"size\", \"step\"]", "`step` is not a standardised number of items"),
+            ("of = [\"raw\"]", "`raw` is not"),
+            ("of = [\"brand\"]", "`brand` is not"),
+            ("of = []", "expected names of standardised numbers"),
+            ("", "expected names of standardised numbers"),
+        ] {
+            let error = refusal(&numbers, of).unwrap_err();
+            assert!(error.contains("feature.a.of") && error.contains(problem), "{error}");
+            assert!(error.contains("these are: price, size"), "{error}");
+        }
+        assert!(refusal("", "").unwrap_err().contains("a feature of items with"));
+    }
+
+    #[test]
     fn contradictions_are_refused() {
         for (key, extra) in [
             ("task.novelty.source", "[[task]]\nname = \"novelty\"\nkind = \"share\"\n"),
@@ -820,6 +882,7 @@ mod tests {
             ),
             ("feature.p.side", "[[feature]]\nname=\"p\"\nside=\"user\"\ntype=\"past\"\n"),
             ("feature.p.type", "[[feature]]\nname=\"p\"\nside=\"impression\"\ntype=\"past\"\n"),
+            ("feature.a.side", "[[feature]]\nname=\"a\"\nside=\"user\"\ntype=\"affinity\"\n"),
             ("lists.objectives.clicks", "[lists.objectives]\nclicks = 1.0\n"),
             ("train.id_dropout", "[train]\nid_dropout = 1.5\n"),
             ("train.negative_rate", "[train]\nnegative_rate = 0.0\n"),

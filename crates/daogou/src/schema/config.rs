@@ -315,6 +315,7 @@ pub struct Feature {
     pub length: Option<usize>,
     /// `history`: item-side ids, or numbers in buckets, by which a past item is embedded (tables shared); `past`,
     /// `popularity`: those by which an earlier impression is like this one, each counted for itself. Default the item id.
+    /// `affinity`: standardised item-side numbers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub of: Option<Vec<String>>,
     /// `popularity`: number of impressions that the rate of the whole log is worth; default 50.
@@ -393,6 +394,20 @@ pub enum FeatureType {
     /// How everybody did with this item (or, by `of`, its category or brand) before the request, one number each:
     /// logit((engaged + κ·p₀) / (impressions + κ)), p₀ being the rate of the training split and κ `prior_impressions`.
     Popularity,
+    /// Whether the item's numbers, those named in `of`, are such as the user was shown, and engaged with, before the
+    /// request. Four numbers each: their mean over impressions, m = Σ b / (n + κ), κ = 200, over those engaged with,
+    /// κ = 20, and the item's own number times each of these.
+    Affinity,
+}
+
+impl FeatureType {
+    /// Whether it is read from a column, and not from what was seen before.
+    pub fn has_column(self) -> bool {
+        match self {
+            Self::Id | Self::Number | Self::Multi | Self::Time => true,
+            Self::History | Self::Past | Self::Popularity | Self::Affinity => false,
+        }
+    }
 }
 
 /// Transformation of a number. All statistics come from the training split.

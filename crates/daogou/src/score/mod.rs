@@ -17,7 +17,7 @@ use daogou_nn::{Micro, Team};
 
 pub(crate) use plain::PlainForward;
 
-use crate::data::past::{Lookback, PastGroup};
+use crate::data::lookback::{Lookback, PastGroup};
 use crate::data::{Column, FieldKind, Impressions, Requests, Timelines};
 use crate::list_maker::Goods;
 use crate::models::{Level, Logits, Mode, Source};

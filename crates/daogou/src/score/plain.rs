@@ -4,7 +4,7 @@ use daogou_nn::Team;
 
 use super::unknown_columns;
 use crate::calibrate::CalibratedForward;
-use crate::data::past::Lookback;
+use crate::data::lookback::Lookback;
 use crate::data::{Impressions, Requests};
 use crate::list_maker::{Goods, Visit};
 use crate::models::{Logits, Mode, Source};

@@ -610,10 +610,8 @@ fn the_configuration_is_accepted_and_names_columns_that_exist() {
     let (log, items, users) =
         (columns("impressions.parquet"), columns("items.parquet"), columns("users.parquet"));
     assert_eq!(config.data.impressions, ["impressions.parquet"]);
-    use crate::schema::{FeatureType, Side};
-    let read_from_column =
-        |kind: FeatureType| !matches!(kind, FeatureType::History | FeatureType::Past);
-    for feature in config.features.iter().filter(|f| read_from_column(f.kind)) {
+    use crate::schema::Side;
+    for feature in config.features.iter().filter(|f| f.kind.has_column()) {
         let table = match feature.side {
             Side::User => &users,
             Side::Item => &items,

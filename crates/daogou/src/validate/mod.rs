@@ -272,7 +272,10 @@ impl Tables {
         }
         for feature in &config.features {
             let check = match feature.kind {
-                FeatureType::History | FeatureType::Past | FeatureType::Popularity => continue,
+                FeatureType::History
+                | FeatureType::Past
+                | FeatureType::Popularity
+                | FeatureType::Affinity => continue,
                 FeatureType::Number => Check::Number {
                     empty: feature.missing.is_some()
                         || feature.transform == Some(Transform::Buckets),
@@ -610,8 +613,7 @@ impl Tables {
         asked: &[usize],
         labels: &[u8],
     ) -> Option<f64> {
-        use FeatureType::{History, Past, Popularity, Time};
-        if matches!(feature.kind, History | Past | Popularity | Time) {
+        if !feature.kind.has_column() || feature.kind == FeatureType::Time {
             return None;
         }
         let name = feature.column();
