@@ -243,11 +243,16 @@ pub(super) fn text_style(ink: Ink, at: (HPos, VPos)) -> TextStyle<'static> {
     ("sans-serif", size).into_font().color(&ink.color()).pos(Pos::new(at.0, at.1))
 }
 
-/// Width of text in CSS pixels, roughly: nothing here reads fonts. Chinese characters are as wide as they are high.
+/// Width of text in CSS pixels, roughly: nothing here reads fonts, and an `m` is wide in all of them. Chinese characters are
+/// as wide as they are high.
 pub(super) fn text_width(text: &str) -> i32 {
-    let wide = |c: char| u32::from(c) >= 0x2e80;
-    let ems: f64 = text.chars().map(|c| if wide(c) { 1.0 } else { 0.56 }).sum();
-    (ems * TEXT).ceil() as i32
+    let ems = |c: char| match c {
+        'm' | 'w' | 'M' | 'W' | '%' => 0.9,
+        'i' | 'j' | 'l' | '.' | ',' | ':' => 0.34,
+        _ if u32::from(c) >= 0x2e80 => 1.0,
+        _ => 0.58,
+    };
+    (text.chars().map(ems).sum::<f64>() * TEXT).ceil() as i32
 }
 
 /// Writes text at a place in CSS pixels.

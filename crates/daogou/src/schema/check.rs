@@ -259,13 +259,16 @@ impl Config {
                 return Err(Error::config(
                     key("side"),
                     format!(
-                        "a {what} is of one user and one item: it belongs to `side = \"impression\"`"
+                        "a feature of type `{what}` is of one user and one item: it belongs to `side = \"impression\"`"
                     ),
                 ));
             }
             if !feature.kind.has_column() && self.columns.time.is_none() {
                 let what = name_of(&feature.kind);
-                return Err(Error::config(key("type"), format!("a {what} needs `columns.time`")));
+                return Err(Error::config(
+                    key("type"),
+                    format!("a feature of type `{what}` needs `columns.time`"),
+                ));
             }
             if let Some(other) = &feature.shared_with {
                 let Some(found) = self.features.iter().find(|f| f.name == *other) else {
@@ -293,6 +296,13 @@ impl Config {
                     let problem = "has no meaning with `transform = \"none\"`";
                     return Err(Error::config(key("within"), problem));
                 }
+            }
+            let of = feature.of.as_deref().unwrap_or(&[]);
+            if let Some(twice) = (1..of.len()).find(|&later| of[..later].contains(&of[later])) {
+                return Err(Error::config(
+                    key("of"),
+                    format!("`{}` stands there twice", of[twice]),
+                ));
             }
             if feature.kind == Affinity {
                 self.check_affinity(feature)?;
@@ -865,6 +875,11 @@ mod tests {
             assert!(error.contains("these are: price, size"), "{error}");
         }
         assert!(refusal("", "").unwrap_err().contains("a feature of items with"));
+        let twice = refusal(&numbers, "of = [\"size\", \"price\", \"size\"]").unwrap_err();
+        assert!(
+            twice.contains("feature.a.of") && twice.contains("`size` stands there twice"),
+            "{twice}"
+        );
     }
 
     #[test]
