@@ -247,10 +247,11 @@ pub(super) fn text_style(ink: Ink, at: (HPos, VPos)) -> TextStyle<'static> {
 /// as wide as they are high.
 pub(super) fn text_width(text: &str) -> i32 {
     let ems = |c: char| match c {
-        'm' | 'w' | 'M' | 'W' | '%' => 0.9,
-        'i' | 'j' | 'l' | '.' | ',' | ':' => 0.34,
+        'm' | 'w' | 'M' | 'W' | '%' => 0.95,
+        'i' | 'j' | 'l' | '.' | ',' | ':' | ' ' => 0.34,
+        'f' | 'r' | 't' => 0.4,
         _ if u32::from(c) >= 0x2e80 => 1.0,
-        _ => 0.58,
+        _ => 0.6,
     };
     (text.chars().map(ems).sum::<f64>() * TEXT).ceil() as i32
 }
