@@ -736,7 +736,7 @@ fn own_runs(home: &Path) -> PathBuf {
 
 /// The job, when it has ended.
 fn ended(server: &Running) -> Value {
-    for _ in 0..6000 {
+    for _ in 0..1200 {
         let job = server.get("/v1/train")["job"].clone();
         if job["state"] != "running" {
             return job;
